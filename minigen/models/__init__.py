@@ -1,0 +1,1 @@
+"""Models: one a file, to be read beside its paper."""
