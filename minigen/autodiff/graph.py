@@ -231,6 +231,9 @@ def _seeds(outputs: Sequence[Tensor], given: Tensor | Sequence[Tensor] | None) -
                              ".sum(), or pass grad_outputs")
         if seed is None:
             seed = output.ones_like()
+        if not hasattr(seed, "node"):
+            raise TypeError(f"grad_outputs[{i}]: expected a Tensor {output.kind}, got "
+                            f"{type(seed).__name__}")
         if seed.shape != output.shape or seed.dtype != output.dtype:
             raise ValueError(f"grad_outputs[{i}]: expected {output.kind}, got {seed.kind}")
         seeds.append(seed)

@@ -42,7 +42,7 @@ class Op:
     saved: Any = None
 
     def __init_subclass__(cls) -> None:
-        if cls.name:
+        if "name" in vars(cls):  # its own: a subclass must not take its parent's place
             OPS[cls.name] = cls
 
     def forward(self, *arrays: Any) -> Any:
@@ -79,6 +79,8 @@ class Op:
                 wanted = True
             inputs.append(operand)
             arrays.append(array)
+        if first is None:
+            raise self._complaint("expected at least one Tensor or array among the operands", operands)
         try:
             result = Tensor.wrap(self.forward(*arrays))
         except (ValueError, TypeError, IndexError) as error:
@@ -182,7 +184,8 @@ class Op:
     @classmethod
     def _complaint(cls, reason: object, operands: tuple[Any, ...]) -> Exception:
         """An error that names the op, its operands, what was expected, and why."""
-        kind = TypeError if isinstance(reason, (TypeError, str)) else ValueError
+        kinds = (k for k in (ValueError, TypeError, IndexError) if isinstance(reason, k))
+        kind = next(kinds, TypeError)
         names = list(inspect.signature(cls.forward).parameters)[1:]
         lines = [f"op '{cls.name}': {reason}"]
         for i, operand in enumerate(operands):

@@ -9,7 +9,7 @@ A Tensor is not changed once made; only an optimiser gives a leaf new data. The 
 ops of `minigen.ops`, found by name (see registry.py).
 """
 
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class Tensor:
     def __init__(self, data: Any, requires_grad: bool = False, dtype: Any = None) -> None:
         if isinstance(data, Tensor):
             data = data.data
-        given = backend.is_array(data) or isinstance(data, np.generic)
+        given = backend.is_array(data) or isinstance(data, np.ndarray | np.generic)
         if not given:
             data = np.asarray(data, dtype=dtype or np.float32)
         if dtype is None:
@@ -103,6 +103,14 @@ class Tensor:
         if self.ndim == 0:
             raise TypeError("len() of a Tensor without axes")
         return self.shape[0]
+
+    def __iter__(self) -> Iterator["Tensor"]:
+        return (self[i] for i in range(len(self)))
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(f"the truth of a Tensor {self.kind} is ambiguous; expected one element")
+        return bool(self.item())
 
     def __repr__(self) -> str:
         numbers = np.array2string(self.numpy(), precision=4, separator=", ", prefix="Tensor(")
@@ -258,9 +266,9 @@ class Tensor:
         return OPS["tanh"]()(self)
 
 
-def _unpack(given: Sequence[Any]) -> tuple[int, ...]:
+def _unpack(given: tuple[Any, ...]) -> tuple[int, ...]:
     """reshape(2, 3) and reshape((2, 3)) are the same."""
-    return tuple(given[0]) if len(given) == 1 and not isinstance(given[0], int) else tuple(given)
+    return tuple(given[0]) if len(given) == 1 and isinstance(given[0], (tuple, list)) else given
 
 
 def _raw(value: Any) -> Any:

@@ -31,7 +31,9 @@ def constant(shape: tuple[int, ...], value: float) -> Tensor:
     return Tensor(np.full(shape, value), requires_grad=True, dtype="float32")
 
 
-def xavier_uniform(shape: tuple[int, ...], gain: float = 1.0, generator: Generator = None) -> Tensor:
+def xavier_uniform(
+    shape: tuple[int, ...], gain: float = 1.0, generator: Generator = None
+) -> Tensor:
     """var = 2 gain^2 / (fan_in + fan_out): for both directions (Glorot and Bengio 2010, eq. 16)."""
     fan_in, fan_out = fans(shape)
     return uniform(shape, gain * math.sqrt(6 / (fan_in + fan_out)), generator)

@@ -55,7 +55,7 @@ class Div(Op):
 
     def vjp(self, g, a, b):
         return (g / b if self.needs[0] else None,
-                -g * a / (b * b) if self.needs[1] else None)
+                -g * (a / b) / b if self.needs[1] else None)  # b * b might underflow
 
 
 class Neg(Op):
@@ -74,6 +74,7 @@ class Pow(Op):
     """z = a^b:  dz = b a^(b-1) da + a^b ln(a) db.
 
     At the edges, the limits: a^0 = 1 has slope 0 in a even at a = 0, and 0^b (b > 0) slope 0 in b.
+    For a < 0 there is no slope in b: NaN.
     """
 
     name = "pow"
@@ -87,16 +88,15 @@ class Pow(Op):
 
     def slope(self, a: Any, b: Any) -> Any:
         if isinstance(b, Tensor):
-            nonzero = b.data != 0
-            return b * where(nonzero, a, 1.0) ** (b - 1.0)
+            return b * where((raw(a) == 0) & (b.data == 0), 1.0, a) ** (b - 1.0)  # not 0 * 0^-1
         return b * a ** (b - 1) if b != 0 else 0.0
 
 
 def log_or_zero(a: Any) -> Any:
-    """ln a where a > 0, else 0."""
+    """ln a, but 0 where a = 0; NaN where a < 0."""
     if isinstance(a, Tensor):
-        return where(a.data > 0, a, 1.0).log()
-    return math.log(a) if a > 0 else 0.0
+        return where(a.data != 0, a, 1.0).log()
+    return math.log(a) if a > 0 else 0.0 if a == 0 else math.nan
 
 
 class Abs(Op):
@@ -142,9 +142,14 @@ class Minimum(Op):
 
 def won(a: Any, b: Any, g: Tensor) -> Tensor:
     """1 where a > b, 1/2 where a = b, else 0: constant between the kinks, so a constant here."""
-    a, b = (t.data if isinstance(t, Tensor) else t for t in (a, b))
+    a, b = raw(a), raw(b)
     weight = 0.5 * (a > b) + 0.5 * (a >= b)
     return Tensor.wrap(weight.astype(g.dtype))
+
+
+def raw(operand: Any) -> Any:
+    """The array of a Tensor; a Python scalar as it is."""
+    return operand.data if isinstance(operand, Tensor) else operand
 
 
 class Where(Op):
@@ -169,8 +174,8 @@ class Clip(Op):
     name = "clip"
 
     def __init__(self, low, high):
-        self.low = low
-        self.high = high
+        self.low = float(low)  # a NumPy float64 would not be weak
+        self.high = float(high)
 
     def forward(self, x):
         return namespace(x).clip(x, self.low, self.high)
@@ -226,7 +231,9 @@ def minimum(a: Any, b: Any) -> Tensor:
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:
     """a where the condition (a boolean Tensor or array) holds, else b."""
-    return Where(condition.data if isinstance(condition, Tensor) else condition)(a, b)
+    if not isinstance(condition, Tensor):
+        condition = Tensor.wrap(condition)  # NumPy compares arrays without axes into scalars
+    return Where(condition.data)(a, b)
 
 
 def clip(x: Tensor, low: float, high: float) -> Tensor:

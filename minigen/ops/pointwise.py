@@ -141,7 +141,7 @@ class LeakyRelu(Op):
     name = "leaky_relu"
 
     def __init__(self, slope):
-        self.slope = slope
+        self.slope = float(slope)
 
     def forward(self, x):
         return namespace(x).where(x > 0, x, self.slope * x)
@@ -212,8 +212,8 @@ def safe_sqrt(x: Tensor) -> Tensor:
     A norm sqrt(sum x^2) at x = 0 would otherwise give inf * 0 = NaN. Choosing the value afterwards
     is not enough, because NaN * 0 is NaN: the root must never see the 0.
     """
-    positive = x.data > 0
-    return where(positive, sqrt(where(positive, x, 1.0)), 0.0)
+    nonzero = x.data != 0
+    return where(nonzero, sqrt(where(nonzero, x, 1.0)), 0.0)
 
 
 def tanh(x: Tensor) -> Tensor:

@@ -26,7 +26,8 @@ class Reduction(Op):
         """The reduced axes of x, from 0 up."""
         if self.axis is None:
             return tuple(range(x.ndim))
-        return tuple(a % x.ndim for a in ((self.axis,) if isinstance(self.axis, int) else self.axis))
+        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
+        return tuple(a % x.ndim for a in axes)
 
     def count(self, x: Any) -> int:
         """How many numbers go into each result."""
