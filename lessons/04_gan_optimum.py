@@ -177,7 +177,7 @@ def value_at_optimum(p_r: Density, p_g: Density) -> float:
 
     def integrand(x: np.ndarray) -> np.ndarray:
         r, g = p_r.pdf(x), p_g.pdf(x)
-        d = np.clip(optimal_discriminator(r, g), 1e-300, 1 - 1e-16)  # r ln(r/..) -> 0 with r
+        d = np.clip(optimal_discriminator(r, g), 1e-300, 1 - 1e-16)  # 0 ln 0 = 0, its limit
         return r * np.log(d) + g * np.log1p(-d)
 
     return integrate(integrand, low, high, np.concatenate([p_r.breakpoints(), p_g.breakpoints()]))
@@ -212,7 +212,7 @@ lesson.step("""
 def information_left(x: np.ndarray) -> np.ndarray:
     """m(x) h(D*(x)): what is still unknown about the coin at x."""
     r, g = real.pdf(x), fake.pdf(x)
-    d = optimal_discriminator(r, g)
+    d = np.clip(optimal_discriminator(r, g), 1e-300, 1 - 1e-16)
     return (r + g) / 2 * -(d * np.log(d) + (1 - d) * np.log1p(-d))
 
 

@@ -22,6 +22,9 @@ from ..data.points import PointsError
 from .gan import Discriminator, discriminator_loss
 
 FOLDS = 5
+STEPS = 600  # of training at the most, for each fold
+PASSES = 250  # over the data at the most: a small sample is soon learned by heart
+BATCH = 256  # of each kind
 LEAST = 20  # points a sample needs: fewer leave almost nothing to score
 
 
@@ -38,14 +41,13 @@ def estimate_js(
     real: np.ndarray,
     fake: np.ndarray,
     rng: np.random.Generator,
-    steps: int = 600,
     resamples: int = 1000,
     progress: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, label: items,
 ) -> JsEstimate:
     """Estimate JSD(p_r, p_g) from samples real (n,) and fake (m,); n and m may differ.
 
-    steps: of training for each fold. resamples: bootstrap draws of the scores. progress: wraps
-    the folds, to show a bar. Raises PointsError for samples too small or without any spread.
+    resamples: bootstrap draws of the scores. progress: wraps the folds, to show a bar.
+    Raises PointsError for samples too small or without any spread.
     """
     for name, sample in (("real", real), ("fake", fake)):
         if len(sample) < LEAST:
@@ -61,7 +63,7 @@ def estimate_js(
     judges = []
     for k in progress(range(FOLDS), "D, fold by fold"):
         standard_r, standard_f = (real - centre) / scale, (fake - centre) / scale
-        d = _train(standard_r[folds_r != k], standard_f[folds_f != k], rng, steps)
+        d = _train(standard_r[folds_r != k], standard_f[folds_f != k], rng)
         score_r[folds_r == k] = -np.logaddexp(0, -_logits(d, standard_r[folds_r == k]))  # ln D
         score_f[folds_f == k] = -np.logaddexp(0, _logits(d, standard_f[folds_f == k]))  # ln(1 - D)
         judges.append(d)
@@ -87,17 +89,16 @@ def _bootstrap(
             for _ in range(resamples)]
 
 
-def _train(
-    real: np.ndarray, fake: np.ndarray, rng: np.random.Generator, steps: int, batch: int = 256
-) -> Discriminator:
+def _train(real: np.ndarray, fake: np.ndarray, rng: np.random.Generator) -> Discriminator:
     """A small D, trained on batches of equal halves, whatever the sizes of the samples."""
+    steps = min(STEPS, math.ceil(PASSES * (len(real) + len(fake)) / (2 * BATCH)))
     d = Discriminator(1, hidden=(16, 16), generator=rng)
     optimiser = optim.Adam(d.parameters())
     for step in range(steps):
         optimiser.lr = 0.01 * (1 - step / steps)
-        loss = discriminator_loss(
-            d(_column(rng.choice(real, batch))), d(_column(rng.choice(fake, batch)))
-        )
+        logits_real = d(_column(rng.choice(real, BATCH)))
+        logits_fake = d(_column(rng.choice(fake, BATCH)))
+        loss = discriminator_loss(logits_real, logits_fake)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -40,7 +40,7 @@ def test_scale_and_offset_of_the_data_do_not_matter():
 
 
 def test_the_same_seed_gives_the_same_estimate():
-    runs = [estimate_js(normal(1, 100, 0), normal(0, 100, 1), np.random.default_rng(2), steps=50)
+    runs = [estimate_js(normal(1, 100, 0), normal(0, 100, 1), np.random.default_rng(2))
             for _ in range(2)]
     assert runs[0][:3] == runs[1][:3]
 
@@ -51,3 +51,10 @@ def test_a_small_or_constant_sample_is_refused():
         estimate_js(normal(0, 50, 0), np.zeros(5), rng)
     with pytest.raises(PointsError, match="all points of both samples are 3"):
         estimate_js(np.full(30, 3.0), np.full(30, 3.0), rng)
+
+
+def test_a_judge_never_scores_points_that_it_was_trained_on():
+    # Over 12 seeds: -.009 (sd .008) as it is, .020 (sd .010) with D scored on its own points.
+    found = [estimate_js(normal(0, 100, s), normal(0, 100, 99 + s), np.random.default_rng(s)).js
+             for s in range(6)]
+    assert np.mean(found) < 0.0
