@@ -48,7 +48,7 @@ def compare_files(real_file: str, fake_file: str) -> None:
                f"fake: {len(fake):,} numbers from {fake_file}")
     found = estimate_js(real, fake, lesson.rng, progress=lesson.progress)
     at = np.quantile(np.concatenate([real, fake]), [0.05, 0.25, 0.5, 0.75, 0.95])
-    lesson.say("\nestimated D at five quantiles of both samples together")
+    lesson.say("estimated D at five quantiles of both samples together")
     for x, d in zip(at, found.d(at)):
         lesson.say(f"  x = {x:10.4g}   D = {d:.3f}")
     lesson.say(f"""

@@ -91,7 +91,7 @@ class Lesson:
 
     def say(self, text: str) -> None:
         """Print a result, a line or several."""
-        print(textwrap.dedent(text).strip("\n"))
+        print("\n" + textwrap.dedent(text).strip("\n"))
 
     def progress(self, items: Iterable[Any], label: str) -> Iterable[Any]:
         """The items, with a bar on the terminal that says how far we are."""
@@ -118,7 +118,10 @@ class Lesson:
             got, error = got
             if tolerance is None:
                 tolerance = max(error, ROUNDING * max(1.0, abs(want)))
-        got, want = np.broadcast_arrays(_numbers(got), _numbers(want))
+        got, want = _numbers(got), _numbers(want)
+        if got.ndim and want.ndim and got.shape != want.shape:
+            raise ValueError(f"check {name!r}: got has shape {got.shape}, want {want.shape}")
+        got, want = np.broadcast_arrays(got, want)
         tolerance = _tolerance(name, kind, want, tolerance, n, standard_error, why)
         with np.errstate(invalid="ignore"):  # inf - inf is NaN, though the two are equal
             distance = np.where(got == want, 0.0, np.abs(got - want))
@@ -130,6 +133,8 @@ class Lesson:
             "tolerance": float(tolerance), "ok": ok,
         })
         self.notes.append(f"n = {n:,}" if kind == "monte-carlo" else why)
+        if self.args.json:
+            self._write_json(Path(self.args.json))  # at once: a lesson that breaks off leaves it
         print(f"  {_verdict(ok)} {name}: {got[worst]:.6g}, expected {want[worst]:.6g} "
               f"± {tolerance:.2g}")
         return ok
@@ -151,15 +156,13 @@ class Lesson:
         sys.exit(2)
 
     def finish(self) -> None:
-        """Print the table of checks, write the JSON, show the figures; exit 1 if a check failed."""
+        """Print the table of checks, show the figures; exit with status 1 if a check failed."""
         _print_table(self.checks, self.notes)
         for path in self.figures:
             print(f"figure: {os.path.relpath(path)}")
         failed = [check["name"] for check in self.checks if not check["ok"]]
         verdict = f"{len(self.checks) - len(failed)} of {len(self.checks)} checks passed"
         print(f"{verdict} in {time.perf_counter() - self.start:.0f} s (seed {self.seed})")
-        if self.args.json:
-            self._write_json(Path(self.args.json))
         if self.args.show:
             matplotlib.pyplot.show()
         if failed or not self.checks:

@@ -1,6 +1,7 @@
 """A learner's own points, from a file of numbers: text, CSV or .npy."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def _read_npy(path: Path) -> np.ndarray:
 
 
 def _read_text(path: Path, columns: int) -> np.ndarray:
-    rows = []
+    rows: list[Any] = []  # numbers, or with several columns lists of them
     try:
         lines = path.read_text().splitlines()
     except (UnicodeDecodeError, OSError) as error:

@@ -1,0 +1,165 @@
+"""Convolution and its two gradients on NumPy arrays, as matrix products.
+
+    y[n, k, p, q]  =  Σ_{c,r,s}  x[n, c, p·sh + r - ph, q·sw + s - pw] · w[k, c, r, s]
+
+Lay every window of x out as one row of a matrix, every filter as one row of another, and the sum
+is a matrix product ("im2col"), which is what BLAS is best at:
+
+        windows (N·P·Q, R·S·C)           filters (K, R·S·C)
+        ┌────────────────────┐           ┌────────────────────┐
+        │ window (0, 0)      │           │ filter 0           │        y  = windows · filtersᵀ
+        │ window (0, 1)      │           │ ...                │        ∂w = ∂yᵀ · windows
+        │ ...                │           └────────────────────┘
+        └────────────────────┘
+
+What then costs time is not the product but the copying, and three habits keep that cheap:
+
+1. Channels last.  Arrays have the shape (N, C, H, W), but the results lie in memory as (N, H, W, C)
+   under a transposed view: then S neighbouring pixels of a row are S·C neighbouring numbers.  Any
+   layout may come in; elementwise NumPy keeps the one it finds, so the next layer profits.
+2. Such a stretch is copied as one opaque element: see `im2col`.
+3. The windows are built for a few images at a time, so that BLAS finds them in the cache.
+
+There is no thread pool: BLAS has its own, and the two fight over the cores.
+
+`conv_naive.py` says the same in loops.  Shapes are checked by the callers (`minigen/ops`).
+"""
+
+from typing import Iterator
+
+import numpy as np
+
+Pair = tuple[int, int]                              # (height, width)
+
+# Windows built at a time.  Twice the size of a core's cache and more: each product also has fixed
+# costs (it wakes threads, it repacks the filters), and below 1 MiB these outweigh the misses.
+WINDOW_BYTES = 4 << 20
+
+
+def conv2d(x: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair) -> np.ndarray:
+    """x (N,C,H,W), w (K,C,R,S) -> y (N,K,P,Q): the cross-correlation that PyTorch calls conv2d."""
+    (N, C, H, W), (K, _, R, S) = x.shape, w.shape
+    P = (H + 2 * padding[0] - R) // stride[0] + 1
+    Q = (W + 2 * padding[1] - S) // stride[1] + 1
+    corner = -padding[0], -padding[1]
+    filters = w.transpose(0, 2, 3, 1).reshape(K, R * S * C)
+    y = np.empty((N, P, Q, K), x.dtype)
+    for some in batches(N, P * Q * R * S * C * x.itemsize):
+        windows = im2col(channels_last(x[some]), (R, S), stride, corner, (P, Q))
+        np.matmul(windows, filters.T, out=y[some].reshape(-1, K))
+    return channels_first(y)
+
+
+def conv2d_weight_grad(x: np.ndarray, g: np.ndarray, stride: Pair, padding: Pair,
+                       kernel_hw: Pair) -> np.ndarray:
+    """x (N,C,H,W), g = ∂L/∂y (N,K,P,Q) -> ∂L/∂w (K,C,R,S)."""
+    (N, C, _, _), (_, K, P, Q), (R, S) = x.shape, g.shape, kernel_hw
+    corner = -padding[0], -padding[1]
+    gw = np.zeros((K, R * S * C), x.dtype)
+    for some in batches(N, P * Q * R * S * C * x.itemsize):
+        windows = im2col(channels_last(x[some]), kernel_hw, stride, corner, (P, Q))
+        gw += channels_last(g[some]).reshape(-1, K).T @ windows
+    return np.ascontiguousarray(channels_first(gw.reshape(K, R, S, C)))
+
+
+def conv2d_input_grad(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair,
+                      input_hw: Pair) -> np.ndarray:
+    """g = ∂L/∂y (N,K,P,Q), w (K,C,R,S) -> ∂L/∂x (N,C,H,W): what a transposed convolution computes.
+
+    H and W must be given, for with a stride several input sizes lead to one output size.  Pixels
+    that no window touched get 0.
+
+    Adding the gradient of every window back into the image would touch each pixel many times.
+    Ask the other way round: which windows touched pixel i?  (One axis; the other is alike.)
+    Window p touched it with tap r = i + ph - p·sh.  Divide with remainder, i + ph = m·sh + a:
+
+        p = m - t,   r = a + t·sh         for t = 0, 1, ..., T-1,   T = ⌈R / sh⌉
+
+    The sh pixels of "cell" m read the same T outputs m-T+1 ... m, with different taps:
+
+        g              ... m-1    m   m+1 ...          stride 2, R = 4, hence T = 2
+                             ╲    │╲   │
+        x + padding    ... │ a=0 a=1 │ a=0 a=1 │ ...   cells m and m+1
+
+    That is a convolution of g with stride 1 and T taps that gives a whole cell at a time:
+    sh·sw pixels of C channels.  Putting the cells side by side gives the image.
+    """
+    (N, K, _, _), (_, C, R, S) = g.shape, w.shape
+    (H, W), (sh, sw) = input_hw, stride
+    T_h, first_h, cells_h, top = _cells(H, R, sh, padding[0])
+    T_w, first_w, cells_w, left = _cells(W, S, sw, padding[1])
+    filters = _cell_filters(w, stride, (T_h, T_w))
+    gx = np.empty((N, H, W, C), g.dtype)
+    pixels = as_elements(gx)
+    for some in batches(N, cells_h * cells_w * T_h * T_w * K * g.itemsize):
+        windows = im2col(channels_last(g[some]), (T_h, T_w), (1, 1), (first_h, first_w),
+                         (cells_h, cells_w))
+        cells = as_elements((windows @ filters).reshape(-1, cells_h, cells_w, sh, sw, C))
+        image = cells.transpose(0, 1, 3, 2, 4).reshape(-1, cells_h * sh, cells_w * sw)
+        pixels[some] = image[:, top:top + H, left:left + W]
+    return channels_first(gx)
+
+
+def _cells(size: int, kernel: int, stride: int, padding: int) -> tuple[int, int, int, int]:
+    """On one axis: taps T, first output read, number of cells, place of pixel 0 in its cell."""
+    taps = -(-kernel // stride)
+    first, last = padding // stride, (padding + size - 1) // stride
+    return taps, first - taps + 1, last - first + 1, padding % stride
+
+
+def _cell_filters(w: np.ndarray, stride: Pair, taps: Pair) -> np.ndarray:
+    """w (K,C,R,S) -> (T_h·T_w·K, sh·sw·C): row (t, u, k), column (a, b, c) holds the weight
+    w[k, c, a + t·sh, b + u·sw], or 0 past the end of the filter; t and u run backwards."""
+    (K, C, R, S), (sh, sw), (T_h, T_w) = w.shape, stride, taps
+    whole = np.zeros((K, C, T_h * sh, T_w * sw), w.dtype)
+    whole[:, :, :R, :S] = w
+    by_tap = whole.reshape(K, C, T_h, sh, T_w, sw)[:, :, ::-1, :, ::-1]
+    return by_tap.transpose(2, 4, 0, 3, 5, 1).reshape(T_h * T_w * K, sh * sw * C)
+
+
+def im2col(x: np.ndarray, kernel_hw: Pair, stride: Pair, corner: Pair, grid: Pair) -> np.ndarray:
+    """x (n,H,W,C) -> (n·P·Q, R·S·C) for a grid of (P,Q) windows; pixels outside x count as 0.
+
+    Row (p, q) is the window whose top left pixel is corner + (p·sh, q·sw), in the order (r, s, c).
+    """
+    (R, S), (sh, sw), (P, Q) = kernel_hw, stride, grid
+    n, C = len(x), x.shape[3]
+    x = _cut(x, corner, ((P - 1) * sh + R, (Q - 1) * sw + S))
+    # A copy pays for every contiguous stretch, here S pixels.  As one opaque element of S·C
+    # numbers it is a single move: four times as fast for C = 1, still a fifth faster for C = 64.
+    by_image, by_row, by_pixel, _ = x.strides
+    stretches = np.ndarray((n, P, Q, R), f"V{S * by_pixel}", x,
+                           strides=(by_image, sh * by_row, sw * by_pixel, by_row))
+    return stretches.copy().view(x.dtype).reshape(n * P * Q, R * S * C)
+
+
+def _cut(x: np.ndarray, corner: Pair, size: Pair) -> np.ndarray:
+    """The contiguous (n, *size, C) piece of x (n,H,W,C) that starts at corner; 0 outside x."""
+    (top, left), (h, w), (n, H, W, C) = corner, size, x.shape
+    i = slice(max(top, 0), min(top + h, H))
+    j = slice(max(left, 0), min(left + w, W))
+    piece = np.zeros((n, h, w, C), x.dtype)
+    piece[:, i.start - top:i.stop - top, j.start - left:j.stop - left] = x[:, i, j]
+    return piece
+
+
+def as_elements(x: np.ndarray) -> np.ndarray:
+    """View the last axis of a contiguous array as one opaque element, to be moved as a whole."""
+    return x.view(f"V{x.shape[-1] * x.itemsize}")[..., 0]
+
+
+def channels_last(x: np.ndarray) -> np.ndarray:
+    """View (N,C,H,W) as (N,H,W,C)."""
+    return x.transpose(0, 2, 3, 1)
+
+
+def channels_first(x: np.ndarray) -> np.ndarray:
+    """View (N,H,W,C) as (N,C,H,W)."""
+    return x.transpose(0, 3, 1, 2)
+
+
+def batches(count: int, bytes_each: int, bytes_together: int = WINDOW_BYTES) -> Iterator[slice]:
+    """Slices that cut `count` images into groups of about `bytes_together`, one image at least."""
+    step = max(1, bytes_together // max(1, bytes_each))
+    for start in range(0, count, step):
+        yield slice(start, start + step)
