@@ -1,12 +1,12 @@
 """minigen: generative models from nothing, on an autodiff engine small enough to read."""
 
 from . import densities, divergences, losses, nn, ops, optim
-from .autodiff.create import ones, rand, randn, zeros
 from .autodiff.draw import draw
 from .autodiff.gradcheck import GradcheckError, gradcheck
 from .autodiff.graph import grad, no_grad
 from .autodiff.tensor import Tensor
 from .backend import BackendError, manual_seed, use
+from .create import ones, rand, randn, zeros
 
 __version__ = "0.1.0"
 

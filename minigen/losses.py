@@ -7,6 +7,8 @@ to (n, n) without a word, one of the most common silent bugs.
 
 from typing import Any
 
+import numpy as np
+
 from . import ops
 from .autodiff.tensor import Tensor
 
@@ -25,13 +27,20 @@ def mse(prediction: Tensor, target: Any) -> Tensor:
 def bce(p: Tensor, target: Any) -> Tensor:
     """Binary cross-entropy in nats, mean -[t ln p + (1 - t) ln(1 - p)], for probabilities p.
 
-    The logarithms stop at -100, as PyTorch's do, so that p = 0 or 1 stays finite; `bce_with_logits`
-    needs no such stop. Derived in lesson 04. Raises ValueError where the shapes differ.
+    The logarithms stop at -100, as PyTorch's do, so that p = 0 or 1 stays finite, and the gradient
+    there is 0; `bce_with_logits` needs no such stop. Derived in lesson 04. Raises ValueError where
+    the shapes differ.
     """
     _agree("bce", "p", p, target)
-    log_p = ops.maximum(ops.log(p), -100.0)
-    log_not_p = ops.maximum(ops.log1p(-p), -100.0)
+    log_p = _log_or_stop(ops.log, p, 0.0)
+    log_not_p = _log_or_stop(lambda q: ops.log1p(-q), p, 1.0)
     return -(target * log_p + (1.0 - target) * log_not_p).mean()
+
+
+def _log_or_stop(log: Any, p: Tensor, edge: float) -> Tensor:
+    """log(p), no less than -100. At the edge log never sees p: a gradient 0 * inf would be NaN."""
+    inside = p.data != edge
+    return ops.where(inside, ops.maximum(log(ops.where(inside, p, 0.5)), -100.0), -100.0)
 
 
 def bce_with_logits(logits: Tensor, target: Any) -> Tensor:
@@ -52,13 +61,13 @@ def cross_entropy(logits: Tensor, labels: Any) -> Tensor:
     The negative log-likelihood of the labels. Its gradient in the logits is (softmax - one-hot)/n.
     Derived in lesson 00. Raises ValueError for other shapes.
     """
-    n = logits.shape[0] if logits.ndim == 2 else None
-    shape = getattr(labels, "shape", (len(labels),))
-    if shape != (n,):
+    labels = np.array(labels) if isinstance(labels, (list, tuple)) else labels
+    shape = np.shape(labels)
+    if logits.ndim != 2 or shape != logits.shape[:1]:
         raise ValueError(f"cross_entropy: expected logits (n, classes) and labels (n,); got logits "
                          f"{logits.shape} and labels {shape}")
-    rows = Tensor(list(range(n)), dtype="int64")
-    return -ops.log_softmax(logits, axis=1)[rows, labels].mean()
+    rows, columns = (Tensor(index).to(logits.backend) for index in (np.arange(*shape), labels))
+    return -ops.log_softmax(logits, axis=1)[rows, columns].mean()
 
 
 def _agree(loss: str, name: str, prediction: Tensor, target: Any) -> None:

@@ -1,9 +1,10 @@
 """Optimisers: from gradients to new parameters.
 
-All parameters lie end to end in one flat buffer, and each parameter's data is a view into it. An
-update is then a few operations on one long array instead of a few on each of many short ones. After
-a step every parameter gets a new view, by which an op notices if its operands changed between its
-forward and its backward pass.
+For a step, all parameters are laid end to end in one flat buffer; afterwards each parameter's data
+is a view into it. An update is then a few operations on one long array instead of a few on each of
+many short ones. Every step takes a new buffer and leaves the old one alone: a graph made before the
+step, or a detached copy, still holds the numbers that it saw, and an op can tell by the new view
+that its operand has changed between its forward and its backward pass.
 """
 
 import math
@@ -25,9 +26,7 @@ class Optimizer:
         self.lr = lr
         _check_params(type(self).__name__, self.params)
         self.xp = namespace(self.params[0].data)
-        self.flat = self.xp.concatenate([p.data.ravel() for p in self.params])
-        self.views: list[Array] = [None] * len(self.params)
-        self._hand_out()
+        self.flat = self._joined(self.params)
 
     def step(self) -> None:
         """Update every parameter by its `.grad`; RuntimeError for one that has none."""
@@ -36,8 +35,8 @@ class Optimizer:
             raise RuntimeError(f"{type(self).__name__}.step: parameter {missing[0]} "
                                f"{self.params[missing[0]].kind} has no gradient; was backward "
                                "called, and does the loss depend on it?")
-        self._take_back()
-        self.update(self.xp.concatenate([p.grad.data.ravel() for p in self.params]))
+        self.flat = self._joined(self.params)
+        self.update(self._joined([p.grad for p in self.params]))
         self._hand_out()
 
     def update(self, g: Array) -> None:
@@ -49,19 +48,15 @@ class Optimizer:
         for p in self.params:
             p.grad = None
 
-    def _hand_out(self) -> None:
-        """Give every parameter a new view of its part of the buffer."""
-        start = 0
-        for i, p in enumerate(self.params):
-            self.views[i] = p.data = self.flat[start:start + p.size].reshape(p.shape)
-            start += p.size
+    def _joined(self, tensors: Iterable[Any]) -> Array:
+        """The numbers of all tensors end to end, in a new buffer."""
+        return self.xp.concatenate([tensor.data.ravel() for tensor in tensors])
 
-    def _take_back(self) -> None:
-        """Copy in what somebody else has given a parameter (another optimiser, a loaded state)."""
+    def _hand_out(self) -> None:
+        """Give every parameter a view of its part of the buffer."""
         start = 0
-        for p, view in zip(self.params, self.views):
-            if p.data is not view:
-                self.flat[start:start + p.size] = p.data.ravel()
+        for p in self.params:
+            p.data = self.flat[start:start + p.size].reshape(p.shape)
             start += p.size
 
 

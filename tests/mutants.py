@@ -1,4 +1,4 @@
-"""The mutants: bugs that real code bases have shipped, one line each, and what must turn red.
+"""The mutants: bugs that real code bases have shipped, a line each, and what must turn red.
 
 `killer` is either a check of a lesson, "01_autodiff: name of the check", or a test by its pytest
 name. `line` is source text that stands exactly once in the file.
@@ -16,6 +16,99 @@ class Mutant(NamedTuple):
 
 
 MUTANTS = [
+    Mutant(
+        "tanh's gradient with a wrong sign",
+        "minigen/ops/pointwise.py",
+        "return g * (1.0 - z * z)",
+        "return g * (1.0 + z * z)",
+        "01_autodiff: minigen: dz/dx, dz/dy, d²z/dx²",
+    ),
+    Mutant(
+        "broadcasting never undone",
+        "minigen/autodiff/graph.py",
+        "gradients.add(source(tensor), _sum_to(wanted, tensor, node))",
+        "gradients.add(source(tensor), wanted)",
+        "01_autodiff: the gradient of a bias: column sums",
+    ),
+    Mutant(
+        "a mean where a sum belongs",
+        "minigen/ops/reduce.py",
+        "return x.sum(axis=self.axis, keepdims=self.keepdims)",
+        "return x.mean(axis=self.axis, keepdims=self.keepdims)",
+        "01_autodiff: penalty of w·x: (|w| − 1)²",
+    ),
+    Mutant(
+        "nodes walked before all their users",
+        "minigen/autodiff/graph.py",
+        "unseen = [t.node for t in inputs if t is not None and t.node and t.node not in leads]",
+        "unseen = []",
+        "tests/autodiff/test_graph.py",
+    ),
+    Mutant(
+        "a second use of a value overwrites the first",
+        "minigen/autodiff/graph.py",
+        'self.sums[where] = OPS["add"]()(self.sums[where], gradient)',
+        "self.sums[where] = gradient",
+        "01_autodiff: minigen: the diamond, either way",
+    ),
+    Mutant(
+        "a gradient added up in somebody else's buffer",
+        "minigen/autodiff/graph.py",
+        "        elif where in self.own:",
+        "        elif not self.create_graph:",
+        "tests/autodiff/test_graph.py",
+    ),
+    Mutant(
+        "a statistic frozen inside a gradient",
+        "minigen/ops/reduce.py",
+        "deviation = x - x.mean(self.axis, keepdims=True)",
+        "deviation = x - x.mean(self.axis, keepdims=True).detach()",
+        "01_autodiff: variance: H·(1, ..., 1) = 0",
+    ),
+    Mutant(
+        "Adam without its bias correction",
+        "minigen/optim.py",
+        "step *= self.lr / (1 - b1 ** self.t)",
+        "step *= self.lr",
+        "01_autodiff: Adam's first step is −lr sign(g)",
+    ),
+    Mutant(
+        "Adam's eps inside the root",
+        "minigen/optim.py",
+        "        size += self.eps",
+        "        size += self.eps ** 0.5",
+        "tests/test_optim.py",
+    ),
+    Mutant(
+        "repeated indices counted once",
+        "minigen/ops/index.py",
+        "xp.add.at(z, self.key, x)  # z[key] += x would count a repeated element once",
+        "z[self.key] += x",
+        "01_autodiff: gradcheck: a row taken twice, and axes turned",
+    ),
+    Mutant(
+        "a square root that sees the 0",
+        "minigen/ops/pointwise.py",
+        "return where(nonzero, sqrt(where(nonzero, x, 1.0)), 0.0)",
+        "return where(nonzero, sqrt(x), 0.0)",
+        "01_autodiff: at w = 0, safe_sqrt: gradient 0",
+    ),
+    Mutant(
+        "a convolution's gradient with a wrong sign",
+        "minigen/ops/conv.py",
+        "weight_grad = Conv2dWeightGrad(self.stride, self.padding, w.shape[2:])\n"
+        "        return (transpose(g, w) if self.needs[0] else None,",
+        "weight_grad = Conv2dWeightGrad(self.stride, self.padding, w.shape[2:])\n"
+        "        return (transpose(-g, w) if self.needs[0] else None,",
+        "tests/ops/test_conv.py::test_gradcheck_of_first_and_second_order",
+    ),
+    Mutant(
+        "AdaIN's statistics frozen in its second derivative",
+        "minigen/ops/norm.py",
+        "z = (x - x.mean((2, 3), keepdims=True)) * r",
+        "z = (x - x.mean((2, 3), keepdims=True)).detach() * r",
+        "tests/ops/test_norm.py",
+    ),
     Mutant(
         "D* inverted",
         "minigen/models/gan.py",

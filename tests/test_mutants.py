@@ -1,4 +1,4 @@
-"""A check that cannot fail teaches nothing: each mutant, planted in a copy, turns its killer red."""
+"""A check that cannot fail teaches nothing: each mutant, planted in a copy, reddens its killer."""
 
 import json
 import os

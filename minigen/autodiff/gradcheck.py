@@ -23,6 +23,9 @@ import numpy as np
 from .graph import grad
 from .tensor import Tensor
 
+Function = Callable[..., Any]  # of Tensors, to a Tensor or several
+Arrays = list[np.ndarray]
+
 STEP = 1e-5
 SMALL = 12  # up to this size, every axis is a direction
 RANDOM = 2  # and so many random directions
@@ -38,7 +41,7 @@ class _Kink(Exception):
 
 
 def gradcheck(
-    f: Callable[..., Any],
+    f: Function,
     inputs: Sequence[Tensor] | Tensor,
     order: int = 1,
     rtol: float = 1e-6,
@@ -70,7 +73,7 @@ def gradcheck(
     return True
 
 
-def _gradient_of(f: Callable[..., Any], n: int) -> Callable[..., Any]:
+def _gradient_of(f: Function, n: int) -> Function:
     """F2(x_1 .. x_n, u_1 ..) = the gradients of sum_k <u_k, f_k(x)>, as a function to check."""
 
     def gradient(*args: Tensor) -> tuple[Tensor, ...]:
@@ -82,12 +85,7 @@ def _gradient_of(f: Callable[..., Any], n: int) -> Callable[..., Any]:
 
 
 def _check_somewhere_smooth(
-    f: Callable[..., Any],
-    points: list[np.ndarray],
-    rng: np.random.Generator,
-    rtol: float,
-    atol: float,
-    what: str,
+    f: Function, points: Arrays, rng: np.random.Generator, rtol: float, atol: float, what: str
 ) -> None:
     here = points
     for _ in range(POINTS):
@@ -100,12 +98,7 @@ def _check_somewhere_smooth(
 
 
 def _check_at(
-    f: Callable[..., Any],
-    points: list[np.ndarray],
-    rng: np.random.Generator,
-    rtol: float,
-    atol: float,
-    what: str,
+    f: Function, points: Arrays, rng: np.random.Generator, rtol: float, atol: float, what: str
 ) -> None:
     leaves = _leaves(points)
     outputs = _outputs(f, leaves)
@@ -128,12 +121,7 @@ def _check_at(
 
 
 def _slope(
-    f: Callable[..., Any],
-    points: list[np.ndarray],
-    i: int,
-    v: np.ndarray,
-    rtol: float,
-    atol: float,
+    f: Function, points: Arrays, i: int, v: np.ndarray, rtol: float, atol: float
 ) -> np.ndarray:
     """The derivative of all outputs as input i moves along v, by differences; or _Kink."""
 
@@ -189,6 +177,6 @@ def _leaves(points: Sequence[np.ndarray]) -> list[Tensor]:
     return [Tensor(x, requires_grad=True) for x in points]
 
 
-def _outputs(f: Callable[..., Any], leaves: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def _outputs(f: Function, leaves: Sequence[Tensor]) -> tuple[Tensor, ...]:
     outputs = f(*leaves)
     return tuple(outputs) if isinstance(outputs, (tuple, list)) else (outputs,)

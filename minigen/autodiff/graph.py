@@ -129,17 +129,21 @@ def walk(
             gradient = gradients.sums[node] if keep else gradients.sums.pop(node)
             for tensor, wanted in zip(node.inputs, node.pull_back(gradient, needs, create_graph)):
                 if wanted is not None:
-                    gradients.add(source(tensor), _sum_to(wanted, tensor))
+                    gradients.add(source(tensor), _sum_to(wanted, tensor, node))
             if not retain_graph:
                 node.free()
     return {target: gradients.sums[target] for target in targets if target in gradients.sums}
 
 
-def _sum_to(gradient: Tensor, tensor: Tensor) -> Tensor:
+def _sum_to(gradient: Tensor, tensor: Tensor, node: Any) -> Tensor:
     """Undo broadcasting: what was copied along an axis on the way out is summed on the way back."""
     if gradient.shape == tensor.shape:
         return gradient
-    return OPS["sum_to"](tensor.shape)(gradient)
+    try:
+        return OPS["sum_to"](tensor.shape)(gradient)
+    except ValueError as error:
+        raise ValueError(f"op '{node.name}': its vjp gave {gradient.kind} for an input "
+                         f"{tensor.kind}") from error
 
 
 def grad(
@@ -225,7 +229,8 @@ def _seeds(outputs: Sequence[Tensor], given: Tensor | Sequence[Tensor] | None) -
     for i, (output, seed) in enumerate(zip(outputs, given)):
         if not output.requires_grad:
             raise ValueError(f"outputs[{i}] {output.kind} has no graph behind it: nothing it was "
-                             "made from requires a gradient, or it was made under no_grad")
+                             "made from requires a gradient, or it was made under no_grad (if it "
+                             "is itself a gradient: compute that with create_graph=True)")
         if seed is None and output.size != 1:
             raise ValueError(f"outputs[{i}] {output.kind} is not a scalar: reduce it, say by "
                              ".sum(), or pass grad_outputs")

@@ -80,12 +80,15 @@ class Op:
             inputs.append(operand)
             arrays.append(array)
         if first is None:
-            raise self._complaint("expected at least one Tensor or array among the operands", operands)
+            raise self._complaint("needs at least one Tensor or array", operands)
         try:
             result = Tensor.wrap(self.forward(*arrays))
         except (ValueError, TypeError, IndexError) as error:
             raise self._complaint(error, operands) from error
         if wanted and mode.recording:
+            if self.inputs is not None:
+                raise RuntimeError(f"op '{self.name}': this instance is a node of a graph already; "
+                                   "make a new one for each application")
             self.inputs = tuple(inputs)
             self.arrays = arrays
             if self.saves_output:
@@ -126,6 +129,9 @@ class Op:
         gradients = self.vjp(g, *self._operands_unchanged())
         if not isinstance(gradients, tuple):
             gradients = (gradients,)
+        if len(gradients) != len(needs):
+            raise TypeError(f"op '{self.name}': its vjp gave {len(gradients)} gradients for "
+                            f"{len(needs)} operands")
         return [
             self._checked(i, gradients[i]) if needed else None for i, needed in enumerate(needs)
         ]
@@ -171,7 +177,8 @@ class Op:
 
     def _check_kinds(self, operands: tuple[Any, ...]) -> None:
         """Raise if operands live on two backends or mix two dtypes."""
-        tensors = [t for t in operands if isinstance(t, Tensor)]
+        known = [self._operand(x) if backend.is_array(x) else x for x in operands]
+        tensors = [t for t in known if isinstance(t, Tensor)]
         if len({t.backend for t in tensors}) > 1:
             raise self._complaint(
                 "operands live on different backends; move one with .to(...)", operands

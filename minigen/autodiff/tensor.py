@@ -9,7 +9,7 @@ A Tensor is not changed once made; only an optimiser gives a leaf new data. The 
 ops of `minigen.ops`, found by name (see registry.py).
 """
 
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator
 
 import numpy as np
 
@@ -109,7 +109,7 @@ class Tensor:
 
     def __bool__(self) -> bool:
         if self.size != 1:
-            raise ValueError(f"the truth of a Tensor {self.kind} is ambiguous; expected one element")
+            raise ValueError(f"bool: expected one element, got {self.kind}")
         return bool(self.item())
 
     def __repr__(self) -> str:
@@ -143,6 +143,9 @@ class Tensor:
         """A leaf with the same numbers on backend `name`; itself if it is there already."""
         if self.backend == name:
             return self
+        if self.node is not None:
+            raise ValueError(f"to: a value made by {self.node.name} is no leaf, and its graph does "
+                             "not span two backends; detach() it first")
         moved = Tensor.wrap(backend.to(self.data, name))
         moved.requires_grad = self.requires_grad
         return moved

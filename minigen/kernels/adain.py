@@ -14,15 +14,19 @@ The gradients of a loss with ∂L/∂y = g follow from ∂x̂ᵢ/∂xⱼ = rstd�
 Nothing is divided by scale or by the variance, so scale 0, constant planes and M = 1 are safe.
 
 Each formula takes several passes over x.  They run over a few images at a time, which then stay
-in the cache from pass to pass, and they write into arrays that exist already.  The results keep
+in the cache from pass to pass, and on all cores, for no plane needs another.  The results keep
 the memory layout of x.
 """
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Callable
 
 import numpy as np
 
 from .conv import batches
 
-IMAGE_BYTES = 1 << 20                               # images taken at a time: half a core's cache
+IMAGE_BYTES = 2 << 20                               # images that one thread takes at a time
 
 
 def adain(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, eps: float
@@ -31,13 +35,16 @@ def adain(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, eps: float
     N, C, H, W = x.shape
     y = np.empty_like(x)
     mean, rstd = np.empty((N, C), x.dtype), np.empty((N, C), x.dtype)
-    for some in batches(N, C * H * W * x.itemsize, IMAGE_BYTES):
+
+    def normalise(some: slice) -> None:
         mean[some] = x[some].mean(axis=(2, 3))
         centred = np.subtract(x[some], as_planes(mean[some]), out=y[some])
         variance = sum_of_products(centred, centred) / (H * W)
         rstd[some] = 1 / np.sqrt(variance + eps)
         centred *= as_planes(scale[some] * rstd[some])
-        centred += as_planes(shift[some])           # centred was a view of y: y is ready
+        centred += as_planes(shift[some])           # centred lies in y: y is ready
+
+    in_parallel(normalise, N, C * H * W * x.itemsize)
     return y, mean, rstd
 
 
@@ -47,7 +54,8 @@ def adain_backward(g: np.ndarray, x: np.ndarray, scale: np.ndarray, mean: np.nda
     N, C, H, W = x.shape
     gx = np.empty_like(x)
     gscale, gshift = np.empty((N, C), x.dtype), np.empty((N, C), x.dtype)
-    for some in batches(N, C * H * W * x.itemsize, IMAGE_BYTES):
+
+    def differentiate(some: slice) -> None:
         centred = x[some] - as_planes(mean[some])
         gscale[some] = sum_of_products(g[some], centred) * rstd[some]
         gshift[some] = g[some].sum(axis=(2, 3))
@@ -55,7 +63,24 @@ def adain_backward(g: np.ndarray, x: np.ndarray, scale: np.ndarray, mean: np.nda
         centred += as_planes(gshift[some] / (H * W))
         np.subtract(g[some], centred, out=gx[some])
         gx[some] *= as_planes(scale[some] * rstd[some])
+
+    in_parallel(differentiate, N, C * H * W * x.itemsize)
     return gx, gscale, gshift
+
+
+def in_parallel(work: Callable[[slice], None], images: int, bytes_each: int) -> None:
+    """Call `work` on groups of images, one thread a core: NumPy's loops release the GIL.
+
+    Nearly twice as fast on two cores, except right after a matrix product: BLAS threads stay
+    awake for a while and hold the second core, and then it costs and gains nothing.
+    """
+    groups = list(batches(images, bytes_each, IMAGE_BYTES))
+    if len(groups) < 2:
+        for some in groups:
+            work(some)
+        return
+    with ThreadPoolExecutor(min(len(groups), os.cpu_count() or 1)) as pool:
+        list(pool.map(work, groups))                # list: an error in a thread is raised here
 
 
 def as_planes(statistic: np.ndarray) -> np.ndarray:

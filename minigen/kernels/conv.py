@@ -12,17 +12,17 @@ is a matrix product ("im2col"), which is what BLAS is best at:
         │ ...                │           └────────────────────┘
         └────────────────────┘
 
-What then costs time is not the product but the copying, and three habits keep that cheap:
+What then costs time besides the product is copying, and three habits keep that cheap:
 
-1. Channels last.  Arrays have the shape (N, C, H, W), but the results lie in memory as (N, H, W, C)
-   under a transposed view: then S neighbouring pixels of a row are S·C neighbouring numbers.  Any
-   layout may come in; elementwise NumPy keeps the one it finds, so the next layer profits.
-2. Such a stretch is copied as one opaque element: see `im2col`.
+1. Channels last.  Arrays have the shape (N, C, H, W), but the results lie in memory as
+   (N, H, W, C), under a transposed view: S neighbouring pixels are then S·C neighbouring numbers.
+   Any layout may come in; elementwise NumPy keeps the one it finds, so the next layer profits.
+2. Such a stretch of numbers is copied as one opaque element: see `im2col`.
 3. The windows are built for a few images at a time, so that BLAS finds them in the cache.
 
-There is no thread pool: BLAS has its own, and the two fight over the cores.
+There is no thread pool: BLAS has its own, and two pools fight over the cores.
 
-`conv_naive.py` says the same in loops.  Shapes are checked by the callers (`minigen/ops`).
+`conv_naive.py` says the same in loops.  Shapes are checked by the callers.
 """
 
 from typing import Iterator
@@ -31,8 +31,8 @@ import numpy as np
 
 Pair = tuple[int, int]                              # (height, width)
 
-# Windows built at a time.  Twice the size of a core's cache and more: each product also has fixed
-# costs (it wakes threads, it repacks the filters), and below 1 MiB these outweigh the misses.
+# How many windows to build at a time.  Fewer stay in a faster cache, but each product also has
+# fixed costs (BLAS wakes its threads and repacks the filters), which weigh more below 4 MiB.
 WINDOW_BYTES = 4 << 20
 
 
@@ -75,14 +75,14 @@ def conv2d_input_grad(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair,
 
         p = m - t,   r = a + t·sh         for t = 0, 1, ..., T-1,   T = ⌈R / sh⌉
 
-    The sh pixels of "cell" m read the same T outputs m-T+1 ... m, with different taps:
+    Call the sh pixels with the same m a cell: they read the same T outputs, with different taps.
 
-        g              ... m-1    m   m+1 ...          stride 2, R = 4, hence T = 2
-                             ╲    │╲   │
-        x + padding    ... │ a=0 a=1 │ a=0 a=1 │ ...   cells m and m+1
+        sh = 2, R = 4, so T = 2        from g[m-1]     from g[m]
+        pixel a = 0 of cell m             w[2]            w[0]
+        pixel a = 1 of cell m             w[3]            w[1]
 
-    That is a convolution of g with stride 1 and T taps that gives a whole cell at a time:
-    sh·sw pixels of C channels.  Putting the cells side by side gives the image.
+    This is a convolution of g with stride 1 and T taps that gives a whole cell at a time: sh·sw
+    pixels of C channels.  The cells, put side by side and cropped, are the gradient.
     """
     (N, K, _, _), (_, C, R, S) = g.shape, w.shape
     (H, W), (sh, sw) = input_hw, stride
@@ -101,7 +101,7 @@ def conv2d_input_grad(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair,
 
 
 def _cells(size: int, kernel: int, stride: int, padding: int) -> tuple[int, int, int, int]:
-    """On one axis: taps T, first output read, number of cells, place of pixel 0 in its cell."""
+    """On one axis: taps T, first output read, number of cells, place of pixel 0 in the first."""
     taps = -(-kernel // stride)
     first, last = padding // stride, (padding + size - 1) // stride
     return taps, first - taps + 1, last - first + 1, padding % stride
@@ -125,8 +125,8 @@ def im2col(x: np.ndarray, kernel_hw: Pair, stride: Pair, corner: Pair, grid: Pai
     (R, S), (sh, sw), (P, Q) = kernel_hw, stride, grid
     n, C = len(x), x.shape[3]
     x = _cut(x, corner, ((P - 1) * sh + R, (Q - 1) * sw + S))
-    # A copy pays for every contiguous stretch, here S pixels.  As one opaque element of S·C
-    # numbers it is a single move: four times as fast for C = 1, still a fifth faster for C = 64.
+    # NumPy copies stretch by stretch, here S pixels, and pays for each.  Declared as one opaque
+    # element, S·C numbers are a single move: 4x faster for C = 1, still 1.2x for C = 64.
     by_image, by_row, by_pixel, _ = x.strides
     stretches = np.ndarray((n, P, Q, R), f"V{S * by_pixel}", x,
                            strides=(by_image, sh * by_row, sw * by_pixel, by_row))
@@ -136,10 +136,10 @@ def im2col(x: np.ndarray, kernel_hw: Pair, stride: Pair, corner: Pair, grid: Pai
 def _cut(x: np.ndarray, corner: Pair, size: Pair) -> np.ndarray:
     """The contiguous (n, *size, C) piece of x (n,H,W,C) that starts at corner; 0 outside x."""
     (top, left), (h, w), (n, H, W, C) = corner, size, x.shape
-    i = slice(max(top, 0), min(top + h, H))
-    j = slice(max(left, 0), min(left + w, W))
+    i0, j0 = max(top, 0), max(left, 0)
+    i1, j1 = max(min(top + h, H), i0), max(min(left + w, W), j0)
     piece = np.zeros((n, h, w, C), x.dtype)
-    piece[:, i.start - top:i.stop - top, j.start - left:j.stop - left] = x[:, i, j]
+    piece[:, i0 - top:i1 - top, j0 - left:j1 - left] = x[:, i0:i1, j0:j1]
     return piece
 
 

@@ -37,24 +37,25 @@ def col2im(columns: Array, input_shape: tuple[int, ...], kernel_hw: Pair, stride
 
 def conv2d(x: Array, w: Array, stride: Pair, padding: Pair) -> Array:
     """y = w @ im2col(x), the weights of one output channel being one row."""
-    (N, _, H, _), (K, _, R, S) = x.shape, w.shape
-    P = (H + 2 * padding[0] - R) // stride[0] + 1
+    (N, _, H, W), (K, _, R, S) = x.shape, w.shape
+    P, Q = (H + 2 * padding[0] - R) // stride[0] + 1, (W + 2 * padding[1] - S) // stride[1] + 1
     y = w.reshape(K, -1) @ im2col(x, (R, S), stride, padding)
-    return y.reshape(N, K, P, -1)
+    return y.reshape(N, K, P, Q)
 
 
 def conv2d_input_grad(g: Array, w: Array, stride: Pair, padding: Pair, input_hw: Pair) -> Array:
     """gx = col2im(w.T @ g): the adjoint of conv2d in x."""
-    (N, K), (_, C, R, S) = g.shape[:2], w.shape
-    columns = w.reshape(K, -1).T @ g.reshape(N, K, -1)
+    (N, K, P, Q), (_, C, R, S) = g.shape, w.shape
+    columns = w.reshape(K, -1).T @ g.reshape(N, K, P * Q)
     return col2im(columns, (N, C, *input_hw), (R, S), stride, padding)
 
 
 def conv2d_weight_grad(x: Array, g: Array, stride: Pair, padding: Pair, kernel_hw: Pair) -> Array:
     """gw = g @ im2col(x).T, summed over the images: the adjoint of conv2d in w."""
     columns = im2col(x, kernel_hw, stride, padding)
-    gw = (g.reshape(*g.shape[:2], -1) @ columns.transpose(0, 2, 1)).sum(axis=0)
-    return gw.reshape(g.shape[1], x.shape[1], *kernel_hw)
+    N, K, P, Q = g.shape
+    gw = (g.reshape(N, K, P * Q) @ columns.transpose(0, 2, 1)).sum(axis=0)
+    return gw.reshape(K, x.shape[1], *kernel_hw)
 
 
 def adain(x: Array, scale: Array, shift: Array, eps: float) -> tuple[Array, Array, Array]:

@@ -1,8 +1,8 @@
 """Module: parameters, the modules inside it, and a forward computation.
 
 There is no registration. A module looks through its own attributes: a Tensor that requires a
-gradient is a parameter, another Tensor is a buffer (a running mean, say), a Module (or a list of
-them) is a child.
+gradient is a parameter, another Tensor is a buffer (a running mean, say), a Module is a child; and
+lists of them count like their items.
 """
 
 from typing import Any, Iterator
@@ -45,6 +45,10 @@ class Module:
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
                 yield prefix + name, value
+            elif isinstance(value, (list, tuple)):
+                for i, item in enumerate(value):
+                    if isinstance(item, Tensor):
+                        yield f"{prefix}{name}.{i}", item
         for name, child in self.children():
             yield from child.named_tensors(f"{prefix}{name}.")
 

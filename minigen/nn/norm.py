@@ -3,9 +3,9 @@
 import numpy as np
 
 from .. import ops
-from ..autodiff.create import ones, zeros
 from ..autodiff.tensor import Tensor
 from ..backend import Array
+from ..create import ones, zeros
 from ..ops.conv import channels
 from ..ops.norm import Standardize
 from . import init

@@ -127,19 +127,6 @@ class Maximum(Op):
                 g * won(b, a, g) if self.needs[1] else None)
 
 
-class Minimum(Op):
-    """z = min(a, b): the gradient goes to the smaller; each gets half where they are equal."""
-
-    name = "minimum"
-
-    def forward(self, a, b):
-        return namespace(a, b).minimum(a, b)
-
-    def vjp(self, g, a, b):
-        return (g * won(b, a, g) if self.needs[0] else None,
-                g * won(a, b, g) if self.needs[1] else None)
-
-
 def won(a: Any, b: Any, g: Tensor) -> Tensor:
     """1 where a > b, 1/2 where a = b, else 0: constant between the kinks, so a constant here."""
     a, b = raw(a), raw(b)
@@ -226,7 +213,7 @@ def maximum(a: Any, b: Any) -> Tensor:
 
 def minimum(a: Any, b: Any) -> Tensor:
     """The smaller of a and b, elementwise."""
-    return Minimum()(a, b)
+    return -maximum(-a, -b)
 
 
 def where(condition: Any, a: Any, b: Any) -> Tensor:

@@ -6,6 +6,8 @@
 
 from typing import Any, Sequence
 
+import numpy as np
+
 from ..autodiff.op import Op
 from ..autodiff.tensor import Tensor
 from ..backend import is_array, namespace
@@ -59,7 +61,7 @@ def plain_part(part: Any) -> Any:
     if isinstance(part, Tensor):
         part = part.data
     if isinstance(part, list):
-        part = Tensor(part, dtype="int64").data
+        part = Tensor(np.array(part, dtype=None if part else int)).data
     if is_array(part) and part.dtype.kind == "b":
         raise TypeError("op 'getitem': a boolean mask has a result whose shape depends on the "
                         "data; use ops.where, or integer indices")
@@ -80,6 +82,8 @@ def scatter(x: Tensor, key: Any, shape: Sequence[int]) -> Tensor:
 
 def take(x: Tensor, indices: Any, axis: int = 0) -> Tensor:
     """The slices of x at these integer indices along an axis."""
+    if not -x.ndim <= axis < x.ndim:
+        raise IndexError(f"take: axis {axis} is not among those of x {x.kind}")
     return getitem(x, (slice(None),) * (axis % x.ndim) + (indices,))
 
 

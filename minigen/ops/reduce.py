@@ -10,6 +10,7 @@ from typing import Any
 from ..autodiff.op import Op
 from ..autodiff.tensor import Axis, Tensor
 from ..backend import namespace
+from .arithmetic import where
 from .shape import broadcast_to
 
 
@@ -24,10 +25,10 @@ class Reduction(Op):
 
     def axes(self, x: Any) -> tuple[int, ...]:
         """The reduced axes of x, from 0 up."""
-        if self.axis is None:
+        if self.axis is None or x.ndim == 0:  # with no axes, NumPy lets 0 and -1 pass
             return tuple(range(x.ndim))
-        axes = (self.axis,) if isinstance(self.axis, int) else self.axis
-        return tuple(a % x.ndim for a in axes)
+        axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)
+        return tuple(range(x.ndim)[a] for a in axes)
 
     def count(self, x: Any) -> int:
         """How many numbers go into each result."""
@@ -129,7 +130,9 @@ class Logsumexp(Reduction):
         return z if self.keepdims else z.squeeze(self.axes(x))
 
     def vjp(self, g, x):
-        return self.kept(g, x) * (x - self.kept(self.output, x)).exp()
+        z = self.kept(self.output, x)
+        z = where(z.data == -math.inf, 0.0, z)  # -inf - -inf again: every term is e^-inf = 0
+        return self.kept(g, x) * (x - z).exp()
 
 
 class Softmax(Reduction):

@@ -7,6 +7,8 @@
 
 from typing import Any, Sequence
 
+import numpy as np
+
 from ..autodiff.op import Op
 from ..autodiff.tensor import Tensor
 from ..backend import namespace
@@ -74,9 +76,8 @@ class SumTo(Op):
 
     def forward(self, x):
         new = x.ndim - len(self.shape)
-        for n, m in zip(x.shape[new:], self.shape):
-            if new < 0 or m not in (1, n):
-                raise ValueError(f"{self.shape} does not broadcast to {x.shape}")
+        if new < 0 or any(m not in (1, n) for n, m in zip(x.shape[new:], self.shape)):
+            raise ValueError(f"{self.shape} does not broadcast to {x.shape}")
         stretched = [new + a for a, n in enumerate(self.shape) if n == 1 != x.shape[new + a]]
         return x.sum(axis=(*range(new), *stretched)).reshape(self.shape)
 
@@ -110,22 +111,28 @@ class Pad(Op):
         self.width = width
 
     def forward(self, x):
-        if len(self.width) != x.ndim:
-            raise ValueError(f"{len(self.width)} pairs for {x.ndim} axes")
-        return namespace(x).pad(x, self.width)
+        if [len(pair) for pair in self.width] != [2] * x.ndim:
+            raise ValueError(f"{self.width} for {x.ndim} axes")
+        return namespace(x).pad(x, self.width) if self.width else x
 
     def vjp(self, g, x):
         return g[tuple(slice(low, low + n) for (low, _), n in zip(self.width, x.shape))]
 
 
 class Astype(Op):
-    """Another dtype; the gradient comes back in the operand's own."""
+    """Another dtype; the gradient comes back in the operand's own. None flows through integers."""
 
     name = "astype"
     expects = "a dtype, such as 'float64'"
 
     def __init__(self, dtype):
-        self.dtype = dtype
+        self.dtype = np.dtype(dtype)
+        if self.dtype.kind not in "iub" and self.dtype not in (np.float32, np.float64):
+            raise TypeError(f"op 'astype': expected float32, float64, integers or booleans, got "
+                            f"{self.dtype}")
+
+    def __call__(self, x):
+        return super().__call__(x if self.dtype.kind == "f" else x.detach())
 
     def forward(self, x):
         return x.astype(self.dtype)
@@ -161,7 +168,10 @@ def concatenate(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
 
 def stack(xs: Sequence[Tensor], axis: int = 0) -> Tensor:
     """The operands side by side along a new axis."""
-    axis = axis % (xs[0].ndim + 1)
+    ndim = xs[0].ndim + 1
+    if not -ndim <= axis < ndim:
+        raise IndexError(f"stack: axis {axis} is not among the {ndim} of the result")
+    axis = axis % ndim
     return concatenate([x.reshape(*x.shape[:axis], 1, *x.shape[axis:]) for x in xs], axis)
 
 
@@ -173,7 +183,7 @@ def split(x: Tensor, sizes: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     length = x.shape[axis]
     if isinstance(sizes, int):
         sizes = [min(sizes, length - start) for start in range(0, length, sizes)]
-    if sum(sizes) != length:
+    if sum(sizes) != length or any(size < 0 for size in sizes):
         raise ValueError(f"split: sizes {list(sizes)} do not add up to {length}, axis {axis} of "
                          f"x {x.kind}")
     parts = []

@@ -113,6 +113,12 @@ def test_pixels_that_no_window_touched_get_zero():
     np.testing.assert_array_equal(gx[0, 0], want)
 
 
+def test_windows_that_see_only_padding_are_zero():
+    case = make_case(0, 1, (2, 3), (5, 5), (1, 1), (9, 9), (2, 2))
+    for result in case.results(conv):
+        np.testing.assert_array_equal(result, np.zeros_like(result))
+
+
 def test_results_lie_channels_last_in_memory():
     y, gx, _ = make_case(0, 2, (3, 4), (6, 6), (3, 3), (2, 2), (1, 1)).results(conv)
     assert y.transpose(0, 2, 3, 1).flags.c_contiguous

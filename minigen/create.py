@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import backend
-from .tensor import Tensor
+from . import backend
+from .autodiff.tensor import Tensor
+
+Generator = np.random.Generator | None
 
 
 def zeros(*shape: int, dtype: Any = "float32", requires_grad: bool = False) -> Tensor:
@@ -23,10 +25,7 @@ def ones(*shape: int, dtype: Any = "float32", requires_grad: bool = False) -> Te
 
 
 def randn(
-    *shape: int,
-    generator: np.random.Generator | None = None,
-    dtype: Any = "float32",
-    requires_grad: bool = False,
+    *shape: int, generator: Generator = None, dtype: Any = "float32", requires_grad: bool = False
 ) -> Tensor:
     """Independent draws from N(0, 1)."""
     draw = generator or backend.default_generator()
@@ -34,10 +33,7 @@ def randn(
 
 
 def rand(
-    *shape: int,
-    generator: np.random.Generator | None = None,
-    dtype: Any = "float32",
-    requires_grad: bool = False,
+    *shape: int, generator: Generator = None, dtype: Any = "float32", requires_grad: bool = False
 ) -> Tensor:
     """Independent draws from the uniform distribution on [0, 1)."""
     draw = generator or backend.default_generator()
