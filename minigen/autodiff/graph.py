@@ -109,11 +109,8 @@ class Gradients:
 
 
 def walk(
-    outputs: Sequence[Tensor],
-    seeds: Sequence[Tensor],
-    targets: Iterable[Any],
-    create_graph: bool,
-    retain_graph: bool,
+    outputs: Sequence[Tensor], seeds: Sequence[Tensor], targets: Iterable[Any],
+    create_graph: bool, retain_graph: bool,
 ) -> dict[Any, Tensor]:
     """The gradient of sum_i <seed_i, output_i> at each target that the outputs reach.
 
@@ -150,9 +147,7 @@ def grad(
     outputs: Tensor | Sequence[Tensor],
     inputs: Tensor | Sequence[Tensor],
     grad_outputs: Tensor | Sequence[Tensor] | None = None,
-    create_graph: bool = False,
-    allow_unused: bool = False,
-    retain_graph: bool | None = None,
+    create_graph: bool = False, allow_unused: bool = False, retain_graph: bool | None = None,
 ) -> tuple[Tensor, ...]:
     """The gradient of the outputs with respect to each of the inputs; touches no `.grad`.
 
@@ -185,8 +180,7 @@ def grad(
 def backward(
     outputs: Tensor | Sequence[Tensor],
     grad_outputs: Tensor | Sequence[Tensor] | None = None,
-    create_graph: bool = False,
-    retain_graph: bool | None = None,
+    create_graph: bool = False, retain_graph: bool | None = None,
 ) -> None:
     """Add the gradient of the outputs to the `.grad` of every leaf that they reach."""
     outputs = _as_tuple(outputs)

@@ -179,14 +179,12 @@ class Op:
         """Raise if operands live on two backends or mix two dtypes."""
         known = [self._operand(x) if backend.is_array(x) else x for x in operands]
         tensors = [t for t in known if isinstance(t, Tensor)]
-        if len({t.backend for t in tensors}) > 1:
-            raise self._complaint(
-                "operands live on different backends; move one with .to(...)", operands
-            )
-        if len({t.dtype for t in tensors}) > 1:
-            raise self._complaint(
-                "operands have different dtypes; convert one with .astype(...)", operands
-            )
+        for what, kinds, hint in [
+            ("live on different backends", {t.backend for t in tensors}, "move one with .to(...)"),
+            ("have different dtypes", {t.dtype for t in tensors}, "convert one with .astype(...)"),
+        ]:
+            if len(kinds) > 1:
+                raise self._complaint(f"operands {what}; {hint}", operands)
 
     @classmethod
     def _complaint(cls, reason: object, operands: tuple[Any, ...]) -> Exception:

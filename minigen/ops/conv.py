@@ -20,12 +20,16 @@ from typing import Any
 from .. import kernels
 from ..autodiff.op import Op
 from ..autodiff.tensor import Tensor
+from ..backend import Array
+from .shape import sum_to
 
 Pair = tuple[int, int]
 
 
 class Conv2d(Op):
-    """F(x, w):  g_x = T(g, w),  g_w = G(x, g)."""
+    """F(x, w), plus a number per channel if b is given:  g_x = T(g, w),  g_w = G(x, g),
+    g_b = the sum of g over each channel.
+    """
 
     name = "conv2d"
     expects = ("x (N, C, H, W) and w (K, C, R, S), with R <= H + 2 padding and S likewise; "
@@ -35,19 +39,21 @@ class Conv2d(Op):
         self.stride = stride
         self.padding = padding
 
-    def forward(self, x, w):
+    def forward(self, x, w, *b):
         output_hw(x.shape, w.shape, self.stride, self.padding)
-        return kernels.conv_for(x).conv2d(x, w, self.stride, self.padding)
+        y = kernels.conv_for(x).conv2d(x, w, self.stride, self.padding)
+        return with_bias(y, *b)
 
-    def vjp(self, g, x, w):
+    def vjp(self, g, x, w, *b):
         transpose = ConvTranspose2d(self.stride, self.padding, x.shape[2:])
         weight_grad = Conv2dWeightGrad(self.stride, self.padding, w.shape[2:])
         return (transpose(g, w) if self.needs[0] else None,
-                weight_grad(x, g) if self.needs[1] else None)
+                weight_grad(x, g) if self.needs[1] else None,
+                *(per_channel(g) for _ in b))
 
 
 class ConvTranspose2d(Op):
-    """T(x, w):  g_x = F(g, w),  g_w = G(g, x).
+    """T(x, w), plus a number per channel if b is given:  g_x = F(g, w),  g_w = G(g, x).
 
     x has the shape of an output of F: it plays the part of g above. `hw` is the size of the image,
     which must be said, because with a stride F takes several sizes to one.
@@ -62,20 +68,21 @@ class ConvTranspose2d(Op):
         self.padding = padding
         self.hw = hw
 
-    def forward(self, x, w):
+    def forward(self, x, w, *b):
         if x.ndim != 4 or w.ndim != 4 or x.shape[1] != w.shape[0]:
             raise ValueError("x and w do not fit together")
         image = (len(x), w.shape[1], *self.hw)
         if output_hw(image, w.shape, self.stride, self.padding) != x.shape[2:]:
             raise ValueError(f"no convolution takes an image of {self.hw} to x's size")
         kernel = kernels.conv_for(x).conv2d_input_grad
-        return kernel(x, w, self.stride, self.padding, self.hw)
+        return with_bias(kernel(x, w, self.stride, self.padding, self.hw), *b)
 
-    def vjp(self, g, x, w):
+    def vjp(self, g, x, w, *b):
         convolve = Conv2d(self.stride, self.padding)
         weight_grad = Conv2dWeightGrad(self.stride, self.padding, w.shape[2:])
         return (convolve(g, w) if self.needs[0] else None,
-                weight_grad(g, x) if self.needs[1] else None)
+                weight_grad(g, x) if self.needs[1] else None,
+                *(per_channel(g) for _ in b))
 
 
 class Conv2dWeightGrad(Op):
@@ -103,6 +110,20 @@ class Conv2dWeightGrad(Op):
         convolve = Conv2d(self.stride, self.padding)
         return (transpose(y, g) if self.needs[0] else None,
                 convolve(x, g) if self.needs[1] else None)
+
+
+def with_bias(y: Array, b: Array | None = None) -> Array:
+    """y plus b[k] on channel k, in place: the kernel has just made y."""
+    if b is not None:
+        if b.shape != y.shape[1:2]:
+            raise ValueError(f"b has shape {b.shape}, but there are {y.shape[1]} channels")
+        y += b.reshape(-1, 1, 1)
+    return y
+
+
+def per_channel(g: Tensor) -> Tensor:
+    """The sum of g over everything but its channels: (N, C, H, W) -> (C,)."""
+    return sum_to(g, (g.shape[1], 1, 1)).reshape(g.shape[1])
 
 
 def output_hw(x: tuple[int, ...], w: tuple[int, ...], stride: Pair, padding: Pair) -> Pair:
@@ -138,8 +159,8 @@ def conv2d(
     Returns (N, out, P, Q) with P = (H + 2 padding - kh) // stride + 1, and Q likewise. Raises
     ValueError for channels that differ or filters larger than the padded image.
     """
-    y = Conv2d(pair(stride, "stride"), pair(padding, "padding"))(x, w)
-    return y if b is None else y + channels(b)
+    convolve = Conv2d(pair(stride, "stride"), pair(padding, "padding"))
+    return convolve(x, w) if b is None else convolve(x, w, b)
 
 
 def conv_transpose2d(
@@ -163,8 +184,8 @@ def conv_transpose2d(
                          f"{strides}, and not negative")
     sizes = zip(x.shape[2:], strides, borders, w.shape[2:], extra)
     h, wide = ((n - 1) * s - 2 * p + k + e for n, s, p, k, e in sizes)
-    y = ConvTranspose2d(strides, borders, (h, wide))(x, w)
-    return y if b is None else y + channels(b)
+    transpose = ConvTranspose2d(strides, borders, (h, wide))
+    return transpose(x, w) if b is None else transpose(x, w, b)
 
 
 def conv2d_weight_grad(

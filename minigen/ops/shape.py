@@ -12,22 +12,32 @@ import numpy as np
 from ..autodiff.op import Op
 from ..autodiff.tensor import Tensor
 from ..backend import namespace
+from ..kernels.norm import sum_over
 
 
 class Reshape(Op):
-    """The same numbers in another shape; the gradient goes back into the old one."""
+    """The same numbers in another shape; the gradient goes back into the old one.
+
+    Into its memory layout, too: what our convolutions make has its channels last in memory (see
+    kernels/conv.py), and arithmetic on arrays of unlike layouts is slow.
+    """
 
     name = "reshape"
     expects = "a shape of as many elements; one size may be -1"
 
-    def __init__(self, shape):
+    def __init__(self, shape, channels_last=False):
         self.shape = shape
+        self.channels_last = channels_last
 
     def forward(self, x):
-        return x.reshape(self.shape)
+        z = x.reshape(self.shape)
+        if self.channels_last:
+            z = namespace(z).ascontiguousarray(z.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+        return z
 
     def vjp(self, g, x):
-        return g.reshape(x.shape)
+        last = x.ndim == 4 and x.data.transpose(0, 2, 3, 1).flags.c_contiguous
+        return Reshape(x.shape, channels_last=last)(g)
 
 
 class Transpose(Op):
@@ -79,7 +89,7 @@ class SumTo(Op):
         if new < 0 or any(m not in (1, n) for n, m in zip(x.shape[new:], self.shape)):
             raise ValueError(f"{self.shape} does not broadcast to {x.shape}")
         stretched = [new + a for a, n in enumerate(self.shape) if n == 1 != x.shape[new + a]]
-        return x.sum(axis=(*range(new), *stretched)).reshape(self.shape)
+        return sum_over(x, (*range(new), *stretched)).reshape(self.shape)
 
     def vjp(self, g, x):
         return broadcast_to(g, x.shape)
