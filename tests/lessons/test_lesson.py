@@ -51,6 +51,11 @@ def test_the_worst_element_of_an_array_decides_and_is_reported(lesson):
     assert lesson.checks[-1]["got"] == 2.0 and lesson.checks[-1]["want"] == 2.5
 
 
+def test_an_array_of_another_shape_fails_but_one_number_stands_for_all(lesson):
+    assert lesson.check("a", np.ones(3), 1.0)
+    assert not lesson.check("b", np.ones((3, 2)), np.ones(2))
+
+
 def test_an_integral_brings_its_own_tolerance(lesson):
     from minigen.quadrature import Integral
     assert lesson.check("a", Integral(1.005, 0.01), 1.0, "quadrature")
