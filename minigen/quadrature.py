@@ -162,7 +162,7 @@ def _rule(dim: int) -> tuple[Array, Array]:
 def _lobatto(n: int) -> tuple[Array, Array]:
     """n nodes and weights on [-1, 1]: the ends and the extrema of Legendre's P of degree n - 1."""
     legendre = np.polynomial.Legendre.basis(n - 1)
-    nodes = np.concatenate([[-1.0], legendre.deriv().roots(), [1.0]])
+    nodes = np.concatenate([[-1.0], np.sort(legendre.deriv().roots().real), [1.0]])
     return nodes, 2 / (n * (n - 1) * legendre(nodes) ** 2)
 
 
