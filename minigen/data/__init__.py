@@ -1,1 +1,15 @@
-"""Data: to learn from, and to compare with."""
+"""Data: to learn from, and to compare with.
+
+    digits(n, seed)           handwriting drawn with a pen, 28 x 28, with labels
+    shapes(n, seed)           coloured shapes, 32 x 32, with attributes and captions
+    mnist(split)              real handwriting            } downloaded once
+    fashion_mnist(split)      real articles of clothing   }
+    load_points(path)         your own numbers
+"""
+
+from .digits import digits
+from .points import load_points
+from .real import fashion_mnist, mnist
+from .shapes import shapes
+
+__all__ = ["digits", "fashion_mnist", "load_points", "mnist", "shapes"]

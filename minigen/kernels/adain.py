@@ -18,13 +18,10 @@ in the cache from pass to pass, and on all cores, for no plane needs another.  T
 the memory layout of x.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import Callable
-
 import numpy as np
 
 from .conv import batches
+from .parallel import in_parallel
 
 IMAGE_BYTES = 2 << 20                               # images that one thread takes at a time
 
@@ -44,7 +41,7 @@ def adain(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, eps: float
         centred *= as_planes(scale[some] * rstd[some])
         centred += as_planes(shift[some])           # centred lies in y: y is ready
 
-    in_parallel(normalise, N, C * H * W * x.itemsize)
+    in_parallel(normalise, list(batches(N, C * H * W * x.itemsize, IMAGE_BYTES)))
     return y, mean, rstd
 
 
@@ -64,23 +61,8 @@ def adain_backward(g: np.ndarray, x: np.ndarray, scale: np.ndarray, mean: np.nda
         np.subtract(g[some], centred, out=gx[some])
         gx[some] *= as_planes(scale[some] * rstd[some])
 
-    in_parallel(differentiate, N, C * H * W * x.itemsize)
+    in_parallel(differentiate, list(batches(N, C * H * W * x.itemsize, IMAGE_BYTES)))
     return gx, gscale, gshift
-
-
-def in_parallel(work: Callable[[slice], None], images: int, bytes_each: int) -> None:
-    """Call `work` on groups of images, one thread a core: NumPy's loops release the GIL.
-
-    Nearly twice as fast on two cores, except right after a matrix product: BLAS threads stay
-    awake for a while and hold the second core, and then it costs and gains nothing.
-    """
-    groups = list(batches(images, bytes_each, IMAGE_BYTES))
-    if len(groups) < 2:
-        for some in groups:
-            work(some)
-        return
-    with ThreadPoolExecutor(min(len(groups), os.cpu_count() or 1)) as pool:
-        list(pool.map(work, groups))                # list: an error in a thread is raised here
 
 
 def as_planes(statistic: np.ndarray) -> np.ndarray:
