@@ -96,11 +96,11 @@ class CpuModule:
     """A compiled .cu text; `get_function` gives its kernels."""
 
     def __init__(self, code: str, options: tuple[str, ...] = (), schedule: Schedule = Schedule()):
-        self.library = ctypes.CDLL(str(build(code, options)))
+        self.binary = ctypes.CDLL(str(build(code, options)))
         self.schedule = schedule
 
     def get_function(self, name: str) -> "CpuKernel":
-        return CpuKernel(self.library, name, self.schedule)
+        return CpuKernel(self.binary, name, self.schedule)
 
 
 # ---- memory between guard pages ----------------------------------------------------------------
@@ -200,7 +200,7 @@ class CpuKernel:
     """One kernel. Calling it runs every block of the grid, or raises KernelError."""
 
     def __init__(self, library: ctypes.CDLL, name: str, schedule: Schedule):
-        self.library, self.name, self.schedule = library, name, schedule
+        self.binary, self.name, self.schedule = library, name, schedule
         kinds, sizes = library[f"kinds_{name}"], library[f"sizes_{name}"]
         kinds.restype, sizes.restype = ctypes.c_char_p, ctypes.POINTER(ctypes.c_int)
         self.kinds = kinds().decode()                    # 'i' input, 'o' output, 'v' value
@@ -250,8 +250,8 @@ class CpuKernel:
         report = Report()
         arguments = (ctypes.c_void_p * len(passed))(*map(ctypes.addressof, passed))
         after_block = AfterBlock(isolation.after_block if isolation else lambda block: None)
-        self.library.cuda_cpu_launch(
-            self.library[f"run_{self.name}"], arguments, three(grid), three(block),
+        self.binary.cuda_cpu_launch(
+            self.binary[f"run_{self.name}"], arguments, three(grid), three(block),
             ctypes.c_size_t(shared_mem), ORDERS[self.schedule.order],
             ctypes.c_uint64(self.schedule.seed), after_block, ctypes.byref(report))
         return report
