@@ -397,9 +397,9 @@ def draw_densities(ax: plt.Axes) -> None:
     for density, color, name in ((r, REAL, "$p_r$, real"), (g, FAKE, "$p_g$, generated")):
         ax.fill_between(line, density, color=color, alpha=0.25)
         ax.plot(line, density, color=color, label=name)
-    ax.set(xlim=(-5, 5.5), ylim=(0, None), xlabel="x", ylabel="density")
+    ax.set(xlim=(-5, 5.5), ylim=(0, 0.44), xlabel="x", ylabel="density")
     ax.set_title("Two densities that overlap")
-    ax.legend()
+    ax.legend(loc="upper left", ncols=2)
 
 
 def draw_learned(ax: plt.Axes) -> None:
@@ -418,7 +418,7 @@ def draw_value(ax: plt.Axes) -> None:
     starts, counts = edges[:-1], np.diff(edges)
     for i, c in enumerate(np.add.reduceat(curves[:, :edges[-1]], starts, axis=1) / counts):
         ax.plot(starts + 1 + counts / 2, c, color=LEARNED, lw=1, alpha=0.6,
-                label=f"V, mean of the steps between, {seeds} seeds" if i == 0 else None)
+                label=f"V of D as it trains, {seeds} seeds" if i == 0 else None)
     ax.axhline(optimum, color=THEORY, ls="--", lw=1.4, label=f"2 JSD − 2 ln 2 = {optimum:.3f}")
     ax.axhline(-2 * LN2, color=THEORY, ls=":", lw=1, label="−2 ln 2: D = 1/2, knows nothing")
     ax.set(xscale="log", xlabel="step", ylabel="V(D, G), nats")

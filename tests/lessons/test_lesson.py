@@ -136,7 +136,6 @@ def test_lesson_04_refuses_one_file_alone():
 
 
 def test_a_backend_that_is_missing_is_refused_in_one_line_with_exit_code_2():
-    pytest.importorskip("minigen")
     try:
         import cupy
         if cupy.cuda.runtime.getDeviceCount():
