@@ -8,8 +8,10 @@
 """
 
 from .digits import digits
+from .download import DownloadError
 from .points import load_points
-from .real import fashion_mnist, mnist
-from .shapes import shapes
+from .real import FASHION_CLASSES, fashion_mnist, mnist
+from .shapes import COLOURS, KINDS, SIZES, shapes
 
-__all__ = ["digits", "fashion_mnist", "load_points", "mnist", "shapes"]
+__all__ = ["COLOURS", "DownloadError", "FASHION_CLASSES", "KINDS", "SIZES", "digits",
+           "fashion_mnist", "load_points", "mnist", "shapes"]
