@@ -24,23 +24,17 @@ def run(lesson, tmp_path, *arguments):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
-def test_a_lesson_is_green_in_under_a_minute_and_leaves_a_figure(lesson, tmp_path):
-    seconds = []
-    while not seconds or (min(seconds) > 60 and len(seconds) < 3):  # others may load the machine
+def test_a_lesson_is_green_twice_alike_under_a_minute_and_leaves_a_figure(lesson, tmp_path):
+    reports, seconds = [], []
+    while len(reports) < 2 or (min(seconds) > 60 and len(reports) < 4):  # others load the machine
         start = time.perf_counter()
-        report = run(lesson, tmp_path, "--seed", "0")
+        reports.append(run(lesson, tmp_path, "--seed", "0"))
         seconds.append(time.perf_counter() - start)
     assert min(seconds) < 60
-    assert report["lesson"] == lesson.stem
-    assert report["checks"] and all(check["ok"] for check in report["checks"])
+    assert all(report == reports[0] for report in reports), "one seed gave two results"
+    assert reports[0]["lesson"] == lesson.stem
+    assert reports[0]["checks"] and all(check["ok"] for check in reports[0]["checks"])
     assert list(tmp_path.glob(f"{lesson.stem}*.png"))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
-def test_one_seed_gives_one_result(lesson, tmp_path):
-    first, second = (run(lesson, tmp_path, "--seed", "1")["checks"] for _ in range(2))
-    assert first == second
 
 
 @pytest.mark.gpu
