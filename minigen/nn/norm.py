@@ -7,7 +7,7 @@ from ..autodiff.tensor import Tensor
 from ..backend import Array
 from ..create import ones, zeros
 from ..ops.conv import channels
-from ..ops.norm import Standardize
+from ..ops.norm import batch_norm_and_statistics
 from . import init
 from .linear import Linear
 from .module import Module
@@ -28,14 +28,13 @@ class BatchNorm2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training:
-            standardize = Standardize((0, 2, 3), self.eps)
-            z = standardize(x)
-            n = standardize.count(x)
-            self._follow(self.running_mean, standardize.mean)
-            self._follow(self.running_var, standardize.var * (n / max(n - 1, 1)))
-        else:
-            r = (self.running_var + self.eps) ** -0.5
-            z = (x - channels(self.running_mean)) * channels(r)
+            y, mean, var = batch_norm_and_statistics(x, self.weight, self.bias, self.eps)
+            n = x.size // x.shape[1]
+            self._follow(self.running_mean, mean)
+            self._follow(self.running_var, var * (n / max(n - 1, 1)))
+            return y
+        r = (self.running_var + self.eps) ** -0.5
+        z = (x - channels(self.running_mean)) * channels(r)
         return z * channels(self.weight) + channels(self.bias)
 
     def _follow(self, running: Tensor, batch: Array) -> None:

@@ -438,12 +438,12 @@ case("conv2d", convolved, lambda x, w, stride, padding:
 case("conv_transpose2d", convolved_back, conv_transpose2d)
 case("conv2d_weight_grad", correlated, lambda x, g, kernel_size, stride, padding:
      conv_naive.conv2d_weight_grad_naive(x, g, stride, padding, kernel_size))
-case("standardize", standardized, standardize)
+case("standardize", standardized, standardize, op="var")
 case("adain", normalised("plane"), adain)
-case("adain_of_ops", normalised("plane"), adain, op="standardize")
-case("instance_norm", normalised("channel"), instance_norm, op="standardize")
-case("batch_norm", normalised("channel"), batch_norm, op="standardize")
-case("layer_norm", normalised("element"), op="standardize", reference=lambda x, scale, shift, eps:
+case("adain_of_ops", normalised("plane"), adain, op="var")
+case("instance_norm", normalised("channel"), instance_norm, op="adain")
+case("batch_norm", normalised("channel"), batch_norm, op="adain")
+case("layer_norm", normalised("element"), op="adain", reference=lambda x, scale, shift, eps:
      scale * standardize(x, (2, 3), eps) + shift)
 
 case("avg_pool2d", pooled, lambda x, size: squares(x, size).mean((3, 5)), op="mean")
