@@ -31,6 +31,7 @@ from minigen.divergences import js, total_variation
 from minigen.models.gan import Discriminator, discriminator_loss, optimal_discriminator, value
 from minigen.models.two_sample import JsEstimate, estimate_js
 from minigen.quadrature import integrate
+from minigen.training import minimise, train
 
 LN2 = math.log(2)
 
@@ -46,7 +47,7 @@ def compare_files(real_file: str, fake_file: str) -> None:
     real, fake = load_points(real_file), load_points(fake_file)
     lesson.say(f"real: {len(real):,} numbers from {real_file}\n"
                f"fake: {len(fake):,} numbers from {fake_file}")
-    found = estimate_js(real, fake, lesson.rng, progress=lesson.progress)
+    found = estimate_js(real, fake, lesson.rng)
     at = np.quantile(np.concatenate([real, fake]), [0.05, 0.25, 0.5, 0.75, 0.95])
     lesson.say("estimated D at five quantiles of both samples together")
     for x, d in zip(at, found.d(at)):
@@ -282,13 +283,15 @@ lesson.step("""
 def train_logistic(x_real: mg.Tensor, x_fake: mg.Tensor, steps: int = 300) -> Discriminator:
     """Minimise J_D over w and b, on all the points at once."""
     d = Discriminator(1, hidden=(), generator=lesson.rng)
-    optimiser = optim.Adam(d.parameters(), lr=0.1)
-    for step in lesson.progress(range(steps), "logistic D"):
-        optimiser.lr = 0.1 * (1 - step / steps)
+    optimiser = optim.Adam(d.parameters())
+
+    def step(i: int) -> dict[str, mg.Tensor]:
+        optimiser.lr = 0.1 * (1 - i / steps)
         loss = discriminator_loss(d(x_real), d(x_fake))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+        minimise(loss, optimiser, d)
+        return {"J_D": loss}
+
+    train(step, steps, label="logistic D")
     return d
 
 
@@ -331,24 +334,24 @@ d_line = optimal_discriminator(r, g)
 optimum = 2 * js(two_modes, one_mode).value - 2 * LN2
 
 
-def train_mlp(seed: int, steps: int, batch: int = 256) -> tuple[np.ndarray, list[float]]:
+def train_mlp(seed: int, steps: int, batch: int = 256) -> tuple[np.ndarray, np.ndarray]:
     """Train an MLP D on fresh samples. Returns its logits on `line`, and V at each step."""
     rng = np.random.default_rng([lesson.seed, seed])
     d = Discriminator(1, hidden=(64, 64), generator=rng)
     optimiser = optim.Adam(d.parameters())
-    values = []
-    for step in lesson.progress(range(steps), f"MLP D, seed {seed}"):
-        optimiser.lr = 0.01 * (1 - step / steps)
+
+    def step(i: int) -> dict[str, mg.Tensor]:
+        optimiser.lr = 0.01 * (1 - i / steps)
         x_real = mg.Tensor(two_modes.sample(batch, rng).reshape(-1, 1), dtype="float32")
         x_fake = mg.Tensor(one_mode.sample(batch, rng).reshape(-1, 1), dtype="float32")
         loss = discriminator_loss(d(x_real), d(x_fake))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        values.append(-2 * loss.item())
+        minimise(loss, optimiser, d)
+        return {"J_D": loss}
+
+    history = train(step, steps, label=f"MLP D, seed {seed}")
     with mg.no_grad():
         logits = d(mg.Tensor(line.reshape(-1, 1), dtype="float32")).numpy().ravel()
-    return logits.astype(np.float64), values
+    return logits.astype(np.float64), -2 * history.losses["J_D"]
 
 
 seeds, steps = (20, 6000) if lesson.full else (5, 2000)

@@ -8,10 +8,12 @@ that its operand has changed between its forward and its backward pass.
 """
 
 import math
-from typing import Any, Iterable
+from typing import Any, Iterable, Mapping
+
+import numpy as np
 
 from .autodiff.tensor import Tensor
-from .backend import Array, namespace
+from .backend import Array, is_array, namespace, to
 
 
 class Optimizer:
@@ -20,6 +22,8 @@ class Optimizer:
     params: leaf Tensors that require gradients, of one dtype on one backend. lr: the step size.
     Raises ValueError for no parameters, one twice, or mixed ones.
     """
+
+    memory: tuple[str, ...] = ()  # the attributes that a subclass carries from step to step
 
     def __init__(self, params: Iterable[Tensor], lr: float) -> None:
         self.params = list(params)
@@ -48,6 +52,22 @@ class Optimizer:
         for p in self.params:
             p.grad = None
 
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """A copy of lr and the memory, by name, as NumPy arrays. The parameters are the model's."""
+        values = {name: getattr(self, name) for name in ("lr", *self.memory)}
+        return {name: np.array(to(value, "numpy") if is_array(value) else value)
+                for name, value in values.items()}
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take over lr and the memory; ValueError for other names or shapes."""
+        own = self.state_dict()
+        shapes, given = ({name: v.shape for name, v in s.items()} for s in (own, state))
+        if shapes != given:
+            raise ValueError(f"load_state_dict: {type(self).__name__} has {shapes}, got {given}")
+        for name, value in own.items():
+            new = np.array(state[name], dtype=value.dtype)
+            setattr(self, name, self.xp.asarray(new) if value.ndim else new.item())
+
     def _joined(self, tensors: Iterable[Any]) -> Array:
         """The numbers of all tensors end to end, in a new buffer."""
         return self.xp.concatenate([tensor.data.ravel() for tensor in tensors])
@@ -66,6 +86,8 @@ class SGD(Optimizer):
     momentum = 0 is plain descent. (Polyak 1964; in the form of Sutskever et al. 2013, PyTorch's.)
     """
 
+    memory = ("m",)
+
     def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.0) -> None:
         super().__init__(params, lr)
         self.momentum = momentum
@@ -82,6 +104,8 @@ class RMSprop(Optimizer):
 
     v <- alpha v + (1 - alpha) g^2 (Tieleman and Hinton 2012, lecture 6.5).
     """
+
+    memory = ("v",)
 
     def __init__(
         self, params: Iterable[Tensor], lr: float, alpha: float = 0.99, eps: float = 1e-8
@@ -107,6 +131,8 @@ class Adam(Optimizer):
     m and v start at 0 and would be too small at first; the divisions by 1 - b^t undo just that. At
     t = 1, m_hat = g and v_hat = g^2: the first step is lr sign(g).
     """
+
+    memory = ("t", "m", "v")
 
     def __init__(
         self,

@@ -109,6 +109,40 @@ def test_a_state_loaded_between_steps_counts(make):
     assert layer.weight.numpy().tolist() == [[7.0, 7.0]]
 
 
+@every_optimiser
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_optimiser_goes_on_from_the_state_of_another_to_the_bit(make, dtype):
+    one, other = leaf([3.0, -2.0], dtype), leaf([3.0, -2.0], dtype)
+    first, second = make([one]), make([other])
+    for i in range(6):
+        if i == 3:
+            first.lr = 0.05
+            state = first.state_dict()
+            second.load_state_dict(state)
+            other.data = one.data.copy()
+        give(one, [1.0 + i, -2.0])
+        first.step()
+        if i >= 3:
+            give(other, [1.0 + i, -2.0])
+            second.step()
+    assert one.numpy().tobytes() == other.numpy().tobytes()
+    assert second.lr == 0.05
+    third = make([leaf([0.0, 0.0], dtype)])
+    third.load_state_dict(state)  # still that of its moment, though two have stepped on from it
+    assert {k: v.tolist() for k, v in third.state_dict().items()} == {
+        k: v.tolist() for k, v in state.items()}
+    assert all((state[k] != first.state_dict()[k]).any() for k in state if k != "lr")
+
+
+def test_the_state_of_another_optimiser_is_refused():
+    momentum, adam = optim.SGD([leaf([1.0])], 0.1), optim.Adam([leaf([1.0])], 0.1)
+    for own, given in [(momentum, adam), (adam, momentum), (adam, optim.Adam([leaf([1.0, 2.0])]))]:
+        before = own.state_dict()
+        with pytest.raises(ValueError, match=f"load_state_dict: {type(own).__name__} has .* got"):
+            own.load_state_dict(given.state_dict())
+        assert own.state_dict() == before
+
+
 def test_two_optimisers_may_share_a_parameter():
     w, v = leaf([1.0]), leaf([1.0])
     one, other = optim.SGD([w, v], lr=1.0), optim.SGD([w], lr=10.0)

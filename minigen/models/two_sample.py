@@ -11,7 +11,7 @@ judges itself.
 """
 
 import math
-from typing import Any, Callable, Iterable, NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from .. import optim
 from ..autodiff.graph import no_grad
 from ..autodiff.tensor import Tensor
 from ..data.points import PointsError
+from ..training import minimise, train
 from .gan import Discriminator, discriminator_loss
 
 FOLDS = 5
@@ -38,15 +39,11 @@ class JsEstimate(NamedTuple):
 
 
 def estimate_js(
-    real: np.ndarray,
-    fake: np.ndarray,
-    rng: np.random.Generator,
-    resamples: int = 1000,
-    progress: Callable[[Iterable[Any], str], Iterable[Any]] = lambda items, label: items,
+    real: np.ndarray, fake: np.ndarray, rng: np.random.Generator, resamples: int = 1000
 ) -> JsEstimate:
     """Estimate JSD(p_r, p_g) from samples real (n,) and fake (m,); n and m may differ.
 
-    resamples: bootstrap draws of the scores. progress: wraps the folds, to show a bar.
+    resamples: bootstrap draws of the scores.
     Raises PointsError for samples too small or without any spread.
     """
     for name, sample in (("real", real), ("fake", fake)):
@@ -61,9 +58,10 @@ def estimate_js(
     folds_f = rng.permutation(len(fake)) % FOLDS
     score_r, score_f = np.empty(len(real)), np.empty(len(fake))
     judges = []
-    for k in progress(range(FOLDS), "D, fold by fold"):
+    for k in range(FOLDS):
         standard_r, standard_f = (real - centre) / scale, (fake - centre) / scale
-        d = _train(standard_r[folds_r != k], standard_f[folds_f != k], rng)
+        d = _train(standard_r[folds_r != k], standard_f[folds_f != k], rng,
+                   f"D, fold {k + 1} of {FOLDS}")
         score_r[folds_r == k] = -np.logaddexp(0, -_logits(d, standard_r[folds_r == k]))  # ln D
         score_f[folds_f == k] = -np.logaddexp(0, _logits(d, standard_f[folds_f == k]))  # ln(1 - D)
         judges.append(d)
@@ -89,19 +87,23 @@ def _bootstrap(
             for _ in range(resamples)]
 
 
-def _train(real: np.ndarray, fake: np.ndarray, rng: np.random.Generator) -> Discriminator:
+def _train(
+    real: np.ndarray, fake: np.ndarray, rng: np.random.Generator, label: str
+) -> Discriminator:
     """A small D, trained on batches of equal halves, whatever the sizes of the samples."""
     steps = min(STEPS, math.ceil(PASSES * (len(real) + len(fake)) / (2 * BATCH)))
     d = Discriminator(1, hidden=(16, 16), generator=rng)
     optimiser = optim.Adam(d.parameters())
-    for step in range(steps):
-        optimiser.lr = 0.01 * (1 - step / steps)
+
+    def step(i: int) -> dict[str, Tensor]:
+        optimiser.lr = 0.01 * (1 - i / steps)
         logits_real = d(_column(rng.choice(real, BATCH)))
         logits_fake = d(_column(rng.choice(fake, BATCH)))
         loss = discriminator_loss(logits_real, logits_fake)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+        minimise(loss, optimiser, d)
+        return {"J_D": loss}
+
+    train(step, steps, label=label)
     return d
 
 
