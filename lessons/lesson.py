@@ -71,9 +71,12 @@ class Lesson:
         self.args = _parser(name, doc, arguments).parse_args([] if IN_NOTEBOOK else None)
         self.full: bool = self.args.full
         self.seed: int = self.args.seed
+        if hasattr(sys.stdout, "reconfigure"):  # σ and → on any terminal; a notebook needs no help
+            sys.stdout.reconfigure(encoding="utf-8", errors="replace")
         try:
             mg.use(self.args.backend)
-        except mg.BackendError as error:
+            Path(self.args.out).mkdir(parents=True, exist_ok=True)  # now, not after all the work
+        except (mg.BackendError, OSError) as error:
             self.refuse(error)
         self.rng = mg.manual_seed(self.seed)
         if not self.args.show and not IN_NOTEBOOK:
@@ -110,9 +113,10 @@ class Lesson:
     ) -> bool:
         """Compare `got` with `want`, print the verdict, and keep it for the table.
 
-        Numbers or arrays of one shape; of an array the worst element counts. An `Integral` brings
-        its own error estimate. monte-carlo takes n and standard_error; trained takes tolerance and
-        `why`, the spread over seeds that it was taken from.
+        Numbers or arrays of one shape; of an array the worst element counts. A tolerance is a
+        distance, not a ratio. An `Integral` brings its own error estimate. monte-carlo takes n and
+        standard_error; trained takes tolerance and `why`, the spread over seeds that it was taken
+        from.
         """
         if isinstance(got, Integral):
             got, error = got
@@ -136,15 +140,14 @@ class Lesson:
         self.notes.append(f"n = {n:,}" if kind == "monte-carlo" else why)
         if self.args.json:
             self._write_json(Path(self.args.json))  # at once: a lesson that breaks off leaves it
-        print(f"  {_verdict(ok)} {name}: {got[worst]:.6g}, expected {want[worst]:.6g} "
-              f"± {tolerance:.2g}")
+        of = f", the worst of {got.size}" if got.size > 1 else ""
+        print(f"  {_verdict(ok)} {name}: got {got[worst]:.6g}, want {want[worst]:.6g} "
+              f"± {tolerance:.2g}{of}")
         return ok
 
     def figure(self, fig: Any, name: str = "") -> Path:
         """Save a figure as out/LESSON_name.png."""
-        out = Path(self.args.out)
-        out.mkdir(parents=True, exist_ok=True)
-        path = out / f"{self.name}{'_' + name if name else ''}.png"
+        path = Path(self.args.out) / f"{self.name}{'_' + name if name else ''}.png"
         part = path.with_suffix(".part.png")
         fig.savefig(part)
         os.replace(part, path)
@@ -188,7 +191,7 @@ def _parser(
     parser.add_argument("--full", action="store_true", help="train longer, on more seeds")
     parser.add_argument("--backend", default="numpy", choices=["numpy", "cupy"],
                         help="the library to compute with (cupy needs a CUDA device)")
-    parser.add_argument("--seed", type=int, default=0, help="where all randomness starts")
+    parser.add_argument("--seed", type=_seed, default=0, help="where all randomness starts")
     parser.add_argument("--out", default=str(Path(__file__).parent / "out"),
                         help="the folder for figures")
     parser.add_argument("--show", action="store_true", help="also open the figures")
@@ -196,6 +199,12 @@ def _parser(
     for flag, keywords in arguments:
         parser.add_argument(flag, **keywords)
     return parser
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number, 0 or more, got {text!r}")
+    return int(text)
 
 
 def _numbers(value: Any) -> np.ndarray:

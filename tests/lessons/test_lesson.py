@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -145,3 +146,19 @@ def test_a_backend_that_is_missing_is_refused_in_one_line_with_exit_code_2():
     done = run(LESSON_04, "--backend", "cupy")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "backend 'cupy'" in done.stderr
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (("--seed", "-1"), "expected a whole number, 0 or more, got '-1'"),
+    (("--out", __file__), "exists"),
+])
+def test_a_wrong_flag_is_refused_before_any_work(arguments, message):
+    done = run(LESSON_04, *arguments)
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_terminal_without_greek_letters_is_no_obstacle(tmp_path):
+    lesson = ROOT / "lessons" / "01_autodiff.py"
+    done = subprocess.run([sys.executable, lesson, "--out", tmp_path], capture_output=True,
+                          env=os.environ | {"PYTHONIOENCODING": "cp1252"})
+    assert done.returncode == 0 and "→".encode() in done.stdout
