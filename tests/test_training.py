@@ -353,6 +353,15 @@ def test_a_flipped_bit_is_seen_or_does_no_harm(saved):
     assert seen > 100
 
 
+def test_a_header_that_asks_for_fewer_numbers_than_there_are_is_seen(saved):
+    damaged = bytearray(saved.read_bytes())
+    for name in (b"losses/critic.npy", b"losses/generator.npy"):
+        at = damaged.index(b"(3,)", damaged.index(name))
+        damaged[at:at + 4] = b"(2,)"  # the third number, and the CRC, would never be read
+    saved.write_bytes(damaged)
+    refused(saved, game()[1], "losses/critic.npy is damaged")
+
+
 def npz(**entries):
     file = io.BytesIO()
     np.savez(file, **entries)
