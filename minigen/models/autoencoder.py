@@ -107,7 +107,8 @@ class ConvAutoencoder(Autoencoder):
 
     Twice the side is halved and the image deepened to `width` and 2 `width` channels; the third
     kernel covers all that is left and gives the code (n, code). The way up mirrors the way down:
-    kernels of 4 with stride 2 overlap evenly and leave no checkerboard (lesson 01). Raises
+    kernels of 4 with stride 2 overlap evenly and leave no checkerboard (lesson 01). Its weights
+    start with variance 1/(inputs to one output), without which the signal would fade here. Raises
     ValueError unless side is a multiple of 4.
     """
 
@@ -119,10 +120,13 @@ class ConvAutoencoder(Autoencoder):
             nn.Conv2d(channels, width, 4, 2, 1, generator=generator), nn.SiLU(),
             nn.Conv2d(width, 2 * width, 4, 2, 1, generator=generator), nn.SiLU(),
             nn.Conv2d(2 * width, code, side // 4, generator=generator), nn.Flatten())
-        self.decoder = nn.Sequential(
-            nn.ConvTranspose2d(code, 2 * width, side // 4, generator=generator), nn.SiLU(),
-            nn.ConvTranspose2d(2 * width, width, 4, 2, 1, generator=generator), nn.SiLU(),
-            nn.ConvTranspose2d(width, channels, 4, 2, 1, generator=generator))
+        up = [nn.ConvTranspose2d(code, 2 * width, side // 4, generator=generator),
+              nn.ConvTranspose2d(2 * width, width, 4, 2, 1, generator=generator),
+              nn.ConvTranspose2d(width, channels, 4, 2, 1, generator=generator)]
+        for layer, overlap in zip(up, (1, 4, 4)):  # kernels that meet in one output
+            std = (overlap * layer.weight.shape[0]) ** -0.5
+            layer.weight = nn.init.normal(layer.weight.shape, std, generator)
+        self.decoder = nn.Sequential(up[0], nn.SiLU(), up[1], nn.SiLU(), up[2])
 
     def decode(self, code: Tensor) -> Tensor:
         return self.decoder(code.reshape(*code.shape, 1, 1))
@@ -162,8 +166,8 @@ def top_k(code: Tensor, k: int) -> Tensor:
     if not 0 <= k <= code.shape[-1]:
         raise ValueError(f"top_k: k must be between 0 and {code.shape[-1]}, got {k}")
     xp = namespace(code.data)
-    order = xp.argsort(-xp.abs(code.data), axis=-1)
-    rank = xp.argsort(order, axis=-1)  # a permutation's inverse: 0 for the largest, and so on
+    # Sorting twice ranks: the second sort inverts the order that the first one found.
+    rank = xp.argsort(xp.argsort(-xp.abs(code.data), axis=-1), axis=-1)  # 0 for the largest
     return ops.where(rank < k, code, 0.0)
 
 
