@@ -618,7 +618,7 @@ silent = VAE(*nets(4), BernoulliLikelihood())
 vae_history = fit(lambda x: -vae.elbo(x, noise_for(x)), vae, batches, STEPS, LR, "VAE: -ELBO")
 ae_history = fit(lambda x: -bernoulli_log_likelihood(x, ae(x)).mean(), ae, batches, STEPS, LR,
                  "AE: -ln p(x|z)")
-fit(lambda x: gaussian_kl(*silent.encode(x)).mean(), silent.encoder, batches, 200, LR,
+fit(lambda x: gaussian_kl(*silent.encode(x)).mean(), silent.encoder, batches, STEPS // 10, LR,
     "KL alone")
 
 with mg.no_grad():

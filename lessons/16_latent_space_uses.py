@@ -379,10 +379,11 @@ if lesson.full:
     lesson.say(f"{len(pixels):,} labels: error of probe / 3-NN\n" + "\n".join(
         f"  {view:8}{a:7.2%} /{b:6.2%}" for view, (a, b) in errors.items()))
     if lesson.args.data == "mnist":
-        lesson.say("published, on pixels: linear, by least squares, 12.0%, k-NN 5.0% (LeCun et al. "
-                   "1998);\n3-NN 3.09% (Wilder, in the table kept with the data)")
-        lesson.check("MNIST, 3-NN on pixels: the published error", errors["pixels"][1], 0.0309,
-                     "trained", 0.002, why="he may break ties of three labels in another way")
+        lesson.say(f"""
+            published, on pixels: linear, by least squares, 12.0%, k-NN 5.0% (LeCun et al. 1998);
+            3-NN 3.09% (Wilder, in the table kept with the data), from which ours is off by \
+{errors["pixels"][1] - 0.0309:+.2%}:
+            where three labels tie we take the nearest; the smallest would give 2.95% on MNIST.""")
 
 
 def figure_of_labels():
