@@ -431,4 +431,18 @@ MUTANTS = [
         "return ops.where(abs(z) > threshold, z, 0.0)",
         "tests/models/test_autoencoder.py::test_soft_threshold_is_the_proximal_map_of_l1",
     ),
+    Mutant(
+        "a generator that helps the critic",
+        "minigen/models/wgan.py",
+        "return -scores_fake.mean()",
+        "return scores_fake.mean()",
+        "06_wasserstein: two points, θ = -0.7: slope of G's loss = sign(θ)",
+    ),
+    Mutant(
+        "W1 from samples that were not sorted",
+        "minigen/divergences.py",
+        'y = _sorted_sample("y", y)',
+        "y = np.asarray(y)",
+        "06_wasserstein: quantiles",
+    ),
 ]
