@@ -39,7 +39,7 @@ from minigen.divergences import kl as kl_by_quadrature
 from minigen.models.autoencoder import Autoencoder
 from minigen.models.pca import PCA
 from minigen.models.vae import (VAE, BernoulliLikelihood, GaussianLikelihood,
-                                bernoulli_log_likelihood, gaussian_kl, importance_bound, mlp,
+                                bernoulli_log_likelihood, gaussian_kl, importance_bound,
                                 reparameterise)
 from minigen.quadrature import integrate
 from minigen.training import Batches, Checkpoint, History, minimise, train
@@ -68,7 +68,8 @@ def double(model: nn.Module) -> Any:
 
 def linear_vae(features: int, latent: int, variance: float, learned: bool = False) -> VAE:
     """x = W z + b + noise, and an encoder whose mu and log_var are linear in x."""
-    return VAE(mlp((features, 2 * latent), rng), mlp((latent, features), rng),
+    return VAE(nn.MLP((features, 2 * latent), generator=rng),
+               nn.MLP((latent, features), generator=rng),
                GaussianLikelihood(variance, learned))
 
 
@@ -603,7 +604,8 @@ BATCH = 64
 
 def nets(outputs: int) -> tuple[nn.Module, nn.Module]:
     """An encoder with so many outputs, and a decoder of two-dimensional codes."""
-    return mlp((pixels, HIDDEN, HIDDEN, outputs), rng), mlp((2, HIDDEN, HIDDEN, pixels), rng)
+    return (nn.MLP((pixels, HIDDEN, HIDDEN, outputs), nn.Tanh, rng),
+            nn.MLP((2, HIDDEN, HIDDEN, pixels), nn.Tanh, rng))
 
 
 def noise_for(x: mg.Tensor) -> mg.Tensor:
@@ -860,8 +862,8 @@ def likelihood_of_a_published_model(latent: int = 50, epochs: int = 150) -> None
     everything = load(lesson, 60_000, 10_000)
     x = everything.train.reshape(len(everything.train), -1)
     unseen = everything.test.reshape(len(everything.test), -1)
-    vae = VAE(mlp((x.shape[1], 200, 200, 2 * latent), rng),
-              mlp((latent, 200, 200, x.shape[1]), rng), BernoulliLikelihood())
+    vae = VAE(nn.MLP((x.shape[1], 200, 200, 2 * latent), nn.Tanh, rng),
+              nn.MLP((latent, 200, 200, x.shape[1]), nn.Tanh, rng), BernoulliLikelihood())
     batch, start = 50, time.perf_counter()
     file = Path(lesson.args.out) / f"{lesson.name}_{lesson.args.data}_{lesson.seed}.npz"
     file.parent.mkdir(parents=True, exist_ok=True)

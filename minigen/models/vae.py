@@ -17,7 +17,6 @@ caller draws eps and hands it in: one eps, one answer. Lesson 03 derives and che
 import math
 from typing import Any
 
-import numpy as np
 
 from .. import nn, ops
 from ..autodiff.tensor import Tensor
@@ -175,16 +174,3 @@ class GaussianLikelihood(nn.Module):
 
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
         return gaussian_log_likelihood(x, output, self.log_var)
-
-
-def mlp(widths: tuple[int, ...], generator: np.random.Generator | None = None) -> nn.Sequential:
-    """Linear layers with tanh between them (appendix C); two widths make one linear map.
-
-    An encoder ends with 2 latent outputs: mlp((784, 200, 200, 100)) for 50 latent dimensions.
-    """
-    if len(widths) < 2:
-        raise ValueError(f"mlp: widths must have two numbers or more, in and out; got {widths}")
-    layers: list[nn.Module] = []
-    for width_in, width_out in zip(widths, widths[1:]):
-        layers += [nn.Linear(width_in, width_out, generator=generator), nn.Tanh()]
-    return nn.Sequential(*layers[:-1])
