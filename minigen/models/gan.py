@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import losses, nn, ops
+from ..autodiff.graph import grad
 from ..autodiff.tensor import Tensor
 
 
@@ -30,14 +31,40 @@ class Discriminator(nn.Module):
         hidden: tuple[int, ...] = (32, 32),
         generator: np.random.Generator | None = None,
     ) -> None:
-        widths = [features, *hidden]
-        layers: list[nn.Module] = []
-        for width_in, width_out in zip(widths, widths[1:]):
-            layers += [nn.Linear(width_in, width_out, generator=generator), nn.SiLU()]
-        self.net = nn.Sequential(*layers, nn.Linear(widths[-1], 1, generator=generator))
+        self.net = nn.MLP((features, *hidden, 1), generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
+
+
+class Generator(nn.Module):
+    """A multilayer perceptron from noise z (n, latent) to points (n, features)."""
+
+    def __init__(
+        self,
+        latent: int,
+        features: int,
+        hidden: tuple[int, ...] = (32, 32),
+        generator: np.random.Generator | None = None,
+    ) -> None:
+        self.net = nn.MLP((latent, *hidden, features), generator=generator)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.net(z)
+
+
+class MinibatchStd(nn.Module):
+    """One more feature, the same for all points of a batch: how much they differ.
+
+    x (n, c, ...) gives (n, c + 1, ...). The feature is the standard deviation over the batch of
+    each coordinate, averaged over all coordinates: 0 if G sends every z to one point. In front of
+    a discriminator it lets D see that (Karras et al. 2018, section 3); D's logits then depend on
+    the whole batch.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        spread = ops.safe_sqrt(x.var(0)).mean()
+        return ops.concatenate([x, ops.broadcast_to(spread, (len(x), 1, *x.shape[2:]))], axis=1)
 
 
 def value(logits_real: Tensor, logits_fake: Tensor) -> Tensor:
@@ -68,3 +95,30 @@ def optimal_discriminator(p_r: Any, p_g: Any, prior: float = 0.5, smoothing: flo
     """
     real = prior * p_r
     return smoothing * real / (real + (1 - prior) * p_g)
+
+
+def minimax_generator_loss(logits_fake: Tensor) -> Tensor:
+    """E_g[ln(1 - D)] in nats: the part of V that G has a hand in, and lowers (eq. 1).
+
+    Its gradient in a logit is -D/n: nothing where D is sure of a fake.
+    """
+    return -ops.softplus(logits_fake).mean()
+
+
+def generator_loss(logits_fake: Tensor) -> Tensor:
+    """E_g[-ln D] in nats, the non-saturating loss (section 3): "have D take the fakes for real".
+
+    Its gradient in a logit is -(1 - D)/n: largest where D is sure of a fake.
+    """
+    return ops.softplus(-logits_fake).mean()
+
+
+def r1_penalty(d: nn.Module, x_real: Tensor) -> Tensor:
+    """R1 = 1/2 E_r[|grad_x a(x)|^2]: how steep D's logit a is where the data are.
+
+    gamma R1 is added to -V, which is 2 J_D (Mescheder et al. 2018, eq. 9). d must judge each point
+    alone, since the slopes of all logits are taken at once, as those of their sum.
+    """
+    x = Tensor(x_real, requires_grad=True)
+    slopes, = grad(d(x).sum(), x, create_graph=True)
+    return 0.5 * (slopes * slopes).sum() / len(x)
