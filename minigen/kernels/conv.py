@@ -17,7 +17,7 @@ What then costs time besides the product is copying, and three habits keep that 
 1. Channels last.  Arrays have the shape (N, C, H, W), but the results lie in memory as
    (N, H, W, C), under a transposed view: S neighbouring pixels are then S·C neighbouring numbers.
    Any layout may come in; elementwise NumPy keeps the one it finds, so the next layer profits.
-2. Such a stretch of numbers is copied as one opaque element: see `im2col`.
+2. Such a stretch of numbers is copied as one opaque element: see `stretches_of`.
 3. The windows are built for a few images at a time, so that BLAS finds them in the cache.
 
 There is no thread pool: BLAS has its own, and two pools fight over the cores.
@@ -25,6 +25,7 @@ There is no thread pool: BLAS has its own, and two pools fight over the cores.
 `conv_naive.py` says the same in loops.  Shapes are checked by the callers.
 """
 
+import math
 from typing import Iterator
 
 import numpy as np
@@ -82,7 +83,8 @@ def conv2d_input_grad(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair,
         pixel a = 1 of cell m             w[3]            w[1]
 
     This is a convolution of g with stride 1 and T taps that gives a whole cell at a time: sh·sw
-    pixels of C channels.  The cells, put side by side and cropped, are the gradient.
+    pixels of C channels. One row of pixels of each cell, a, is computed at a time: at the edges a
+    cell may lie half outside the image, and that half is left out.
     """
     (N, K, _, _), (_, C, R, S) = g.shape, w.shape
     (H, W), (sh, sw) = input_hw, stride
@@ -92,11 +94,17 @@ def conv2d_input_grad(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair,
     gx = np.empty((N, H, W, C), g.dtype)
     pixels = as_elements(gx)
     for some in batches(N, cells_h * cells_w * T_h * T_w * K * g.itemsize):
-        windows = im2col(channels_last(g[some]), (T_h, T_w), (1, 1), (first_h, first_w),
-                         (cells_h, cells_w))
-        cells = as_elements((windows @ filters).reshape(-1, cells_h, cells_w, sh, sw, C))
-        image = cells.transpose(0, 1, 3, 2, 4).reshape(-1, cells_h * sh, cells_w * sw)
-        pixels[some] = image[:, top:top + H, left:left + W]
+        stretches = stretches_of(channels_last(g[some]), (T_h, T_w), (1, 1), (first_h, first_w),
+                                 (cells_h, cells_w))
+        windows = as_numbers(stretches.transpose(1, 0, 2, 3).copy(), g.dtype)   # rows of cells first
+        n = windows.shape[1]
+        for a in range(sh):
+            row = (a - top) % sh                        # the first row of pixels of this kind, ...
+            m = (row + top) // sh                       # ... the row of cells that it belongs to, ...
+            count = len(range(row, H, sh))              # ... and how many there are
+            cells = windows[m:m + count].reshape(-1, T_h * T_w * K) @ filters[a]
+            rows = as_elements(cells.reshape(count, n, cells_w * sw, C))
+            pixels[some, row::sh] = rows[:, :, left:left + W].transpose(1, 0, 2)
     return channels_first(gx)
 
 
@@ -108,13 +116,13 @@ def _cells(size: int, kernel: int, stride: int, padding: int) -> tuple[int, int,
 
 
 def _cell_filters(w: np.ndarray, stride: Pair, taps: Pair) -> np.ndarray:
-    """w (K,C,R,S) -> (T_h·T_w·K, sh·sw·C): row (t, u, k), column (a, b, c) holds the weight
+    """w (K,C,R,S) -> (sh, T_h·T_w·K, sw·C): matrix a, row (t, u, k), column (b, c) holds the weight
     w[k, c, a + t·sh, b + u·sw], or 0 past the end of the filter; t and u run backwards."""
     (K, C, R, S), (sh, sw), (T_h, T_w) = w.shape, stride, taps
     whole = np.zeros((K, C, T_h * sh, T_w * sw), w.dtype)
     whole[:, :, :R, :S] = w
     by_tap = whole.reshape(K, C, T_h, sh, T_w, sw)[:, :, ::-1, :, ::-1]
-    return by_tap.transpose(2, 4, 0, 3, 5, 1).reshape(T_h * T_w * K, sh * sw * C)
+    return by_tap.transpose(3, 2, 4, 0, 5, 1).reshape(sh, T_h * T_w * K, sw * C)
 
 
 def im2col(x: np.ndarray, kernel_hw: Pair, stride: Pair, corner: Pair, grid: Pair) -> np.ndarray:
@@ -122,15 +130,22 @@ def im2col(x: np.ndarray, kernel_hw: Pair, stride: Pair, corner: Pair, grid: Pai
 
     Row (p, q) is the window whose top left pixel is corner + (p·sh, q·sw), in the order (r, s, c).
     """
+    stretches = stretches_of(x, kernel_hw, stride, corner, grid)
+    return as_numbers(stretches.copy(), x.dtype).reshape(-1, math.prod(kernel_hw) * x.shape[3])
+
+
+def stretches_of(x: np.ndarray, kernel_hw: Pair, stride: Pair, corner: Pair, grid: Pair
+                 ) -> np.ndarray:
+    """x (n,H,W,C) -> (n,P,Q,R): each row of each window, S·C numbers, as one opaque element.
+
+    A view, in which windows overlap. NumPy copies stretch by stretch, here S pixels, and pays for
+    each; as an opaque element a stretch is a single move: 4x faster for C = 1, still 1.2x for 64.
+    """
     (R, S), (sh, sw), (P, Q) = kernel_hw, stride, grid
-    n, C = len(x), x.shape[3]
     x = _cut(x, corner, ((P - 1) * sh + R, (Q - 1) * sw + S))
-    # NumPy copies stretch by stretch, here S pixels, and pays for each.  Declared as one opaque
-    # element, S·C numbers are a single move: 4x faster for C = 1, still 1.2x for C = 64.
     by_image, by_row, by_pixel, _ = x.strides
-    stretches = np.ndarray((n, P, Q, R), f"V{S * by_pixel}", x,
-                           strides=(by_image, sh * by_row, sw * by_pixel, by_row))
-    return stretches.copy().view(x.dtype).reshape(n * P * Q, R * S * C)
+    return np.ndarray((len(x), P, Q, R), f"V{S * by_pixel}", x,
+                      strides=(by_image, sh * by_row, sw * by_pixel, by_row))
 
 
 def _cut(x: np.ndarray, corner: Pair, size: Pair) -> np.ndarray:
@@ -146,6 +161,11 @@ def _cut(x: np.ndarray, corner: Pair, size: Pair) -> np.ndarray:
 def as_elements(x: np.ndarray) -> np.ndarray:
     """View the last axis of a contiguous array as one opaque element, to be moved as a whole."""
     return x.view(f"V{x.shape[-1] * x.itemsize}")[..., 0]
+
+
+def as_numbers(elements: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The opposite: opaque elements along the last axis become the numbers that they hold."""
+    return elements.view(dtype)
 
 
 def channels_last(x: np.ndarray) -> np.ndarray:

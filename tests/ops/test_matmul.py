@@ -27,3 +27,16 @@ def test_shapes_that_do_not_match_raise_naming_both(a, b):
 def test_a_number_is_no_matrix():
     with pytest.raises((TypeError, ValueError), match="op 'matmul'"):
         Tensor([[1.0]]) @ 2.0
+
+
+@pytest.mark.parametrize("column, row", [((3, 1), (1, 4)), ((2, 3, 1), (1, 4)),
+                                         ((2, 1, 3, 1), (5, 1, 4))])
+def test_a_column_times_a_row_is_a_table_of_products(column, row):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal(column), rng.standard_normal(row)
+    np.testing.assert_array_equal(ops.matmul(Tensor(a), Tensor(b)).numpy(), np.matmul(a, b))
+
+
+def test_a_column_is_no_match_for_two_rows():
+    with pytest.raises(ValueError, match="op 'matmul'"):
+        ops.matmul(Tensor(np.ones((3, 1))), Tensor(np.ones((2, 4))))
