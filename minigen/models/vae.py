@@ -17,7 +17,6 @@ caller draws eps and hands it in: one eps, one answer. Lesson 03 derives and che
 import math
 from typing import Any
 
-
 from .. import nn, ops
 from ..autodiff.tensor import Tensor
 
