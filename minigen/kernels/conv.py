@@ -96,12 +96,12 @@ def conv2d_input_grad(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair,
     for some in batches(N, cells_h * cells_w * T_h * T_w * K * g.itemsize):
         stretches = stretches_of(channels_last(g[some]), (T_h, T_w), (1, 1), (first_h, first_w),
                                  (cells_h, cells_w))
-        windows = as_numbers(stretches.transpose(1, 0, 2, 3).copy(), g.dtype)   # rows of cells first
+        windows = as_numbers(stretches.transpose(1, 0, 2, 3).copy(), g.dtype)  # by cell row
         n = windows.shape[1]
         for a in range(sh):
-            row = (a - top) % sh                        # the first row of pixels of this kind, ...
-            m = (row + top) // sh                       # ... the row of cells that it belongs to, ...
-            count = len(range(row, H, sh))              # ... and how many there are
+            row = (a - top) % sh                # the first row of pixels of this kind, ...
+            m = (row + top) // sh               # ... the row of cells that it belongs to, ...
+            count = len(range(row, H, sh))      # ... and how many there are
             cells = windows[m:m + count].reshape(-1, T_h * T_w * K) @ filters[a]
             rows = as_elements(cells.reshape(count, n, cells_w * sw, C))
             pixels[some, row::sh] = rows[:, :, left:left + W].transpose(1, 0, 2)
