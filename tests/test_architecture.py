@@ -102,8 +102,8 @@ def test_the_engine_has_at_most_1500_lines_of_code():
     assert 500 < count <= 1500
 
 
-def test_the_package_has_at_most_4000_lines_of_code():
-    assert sum(map(code_lines, PACKAGE)) <= 4000
+def test_the_package_has_at_most_5000_lines_of_code():
+    assert sum(map(code_lines, PACKAGE)) <= 5000
 
 
 @pytest.mark.parametrize("name", FILES)
