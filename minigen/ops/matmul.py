@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from numpy import ndim
-
 from ..autodiff.op import Op
 from ..autodiff.tensor import Tensor
 
@@ -18,7 +16,8 @@ class Matmul(Op):
     expects = "a (..., n, k) and b (..., k, m); batch axes broadcast; a vector is (k,)"
 
     def forward(self, a, b):
-        column_times_row = min(ndim(a), ndim(b)) > 1 and a.shape[-1] == b.shape[-2] == 1
+        matrices = min(getattr(a, "ndim", 0), getattr(b, "ndim", 0)) > 1  # a scalar has none
+        column_times_row = matrices and a.shape[-1] == b.shape[-2] == 1
         return a * b if column_times_row else a @ b  # for which BLAS takes ten times as long
 
     def vjp(self, g, a, b):
