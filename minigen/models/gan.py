@@ -10,7 +10,7 @@ which D raises and G lowers. D is computed as a logit a, D = sigmoid(a), so that
 overflows: ln D = -softplus(-a) and ln(1 - D) = -softplus(a).
 """
 
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
@@ -113,7 +113,7 @@ def generator_loss(logits_fake: Tensor) -> Tensor:
     return ops.softplus(-logits_fake).mean()
 
 
-def r1_penalty(d: nn.Module, x_real: Tensor) -> Tensor:
+def r1_penalty(d: Callable[[Tensor], Tensor], x_real: Tensor) -> Tensor:
     """R1 = 1/2 E_r[|grad_x a(x)|^2]: how steep D's logit a is where the data are.
 
     gamma R1 is added to -V, which is 2 J_D (Mescheder et al. 2018, eq. 9). d must judge each point
