@@ -117,7 +117,7 @@ def test_lesson_04_compares_two_files_and_leaves_a_figure(tmp_path):
 @pytest.mark.parametrize("text, message", [
     (None, "real.txt: no such file"),
     ("", "real.txt: holds no numbers"),
-    ("1\nx\n", "real.txt, line 2: 'x' is not a number"),
+    ("1\nx\n", "real.txt, line 2, column 1: 'x' is not a finite number"),
     ("1\n2\n", "real: 2 points are too few"),
 ])
 def test_lesson_04_refuses_a_bad_file_with_exit_code_2(tmp_path, text, message):
