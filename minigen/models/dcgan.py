@@ -38,7 +38,7 @@ class Generator(nn.Module):
 
     def __init__(self, latent: int, channels: int, side: int, width: int = 64, classes: int = 0,
                  code: int = 32, generator: np.random.Generator | None = None) -> None:
-        self.shape = (2 * width, _quarter(side), _quarter(side))
+        self.shape = (2 * width, quarter(side), quarter(side))
         self.labels = nn.init.normal((classes, code), 1.0, generator) if classes else None
         inputs = latent + code if classes else latent
         # No bias where batch norm follows: it would take any constant away again.
@@ -66,7 +66,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, channels: int, side: int, width: int = 64, classes: int = 0,
                  generator: np.random.Generator | None = None) -> None:
-        features = 2 * width * _quarter(side) ** 2
+        features = 2 * width * quarter(side) ** 2
         self.features = nn.Sequential(
             nn.Conv2d(channels, width, 4, 2, 1), nn.LeakyReLU(LEAK),
             nn.Conv2d(width, 2 * width, 4, 2, 1, bias=False), nn.BatchNorm2d(2 * width),
@@ -113,7 +113,8 @@ def _rows(table: Tensor | None, x: Tensor, y: Any) -> Tensor | None:
     return ops.embedding(table, Tensor(y).to(x.backend))
 
 
-def _quarter(side: int) -> int:
+def quarter(side: int) -> int:
+    """What two convolutions of stride 2 leave of a side; ValueError unless 4 divides it."""
     if side % 4 or side <= 0:
-        raise ValueError(f"dcgan: side must be a multiple of 4, got {side}")
+        raise ValueError(f"side must be a multiple of 4, got {side}")
     return side // 4

@@ -18,6 +18,7 @@ import numpy as np
 from .. import create, nn, ops
 from ..autodiff.graph import grad
 from ..autodiff.tensor import Tensor
+from .dcgan import quarter
 
 
 def interpolate(real: Tensor, fake: Tensor, generator: np.random.Generator | None = None) -> Tensor:
@@ -59,7 +60,7 @@ class ConvCritic(nn.Module):
 
     def __init__(self, channels: int, side: int, width: int = 32,
                  generator: np.random.Generator | None = None) -> None:
-        features = 2 * width * _quarter(side) ** 2
+        features = 2 * width * quarter(side) ** 2
         self.net = nn.Sequential(
             nn.Conv2d(channels, width, 4, 2, 1, generator=generator), nn.LeakyReLU(0.2),
             nn.Conv2d(width, 2 * width, 4, 2, 1, generator=generator), nn.LeakyReLU(0.2),
@@ -78,7 +79,7 @@ class ConvGenerator(nn.Module):
 
     def __init__(self, latent: int, channels: int, side: int, width: int = 32,
                  generator: np.random.Generator | None = None) -> None:
-        self.shape = (2 * width, _quarter(side), _quarter(side))
+        self.shape = (2 * width, quarter(side), quarter(side))
         self.linear = nn.Linear(latent, math.prod(self.shape), generator=generator)
         self.net = nn.Sequential(
             nn.ReLU(), nn.ConvTranspose2d(2 * width, width, 4, 2, 1, generator=generator),
@@ -87,9 +88,3 @@ class ConvGenerator(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return self.net(self.linear(z).reshape(len(z), *self.shape))
-
-
-def _quarter(side: int) -> int:
-    if side % 4 or side <= 0:
-        raise ValueError(f"wgan_gp: side must be a multiple of 4, got {side}")
-    return side // 4
