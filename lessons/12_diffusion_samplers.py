@@ -32,6 +32,7 @@ from lesson import FAKE, LEARNED, REAL, THEORY, Lesson
 
 import minigen as mg
 from minigen import optim
+from minigen.data import checkerboard, moons, spiral
 from minigen.data.points import PointsError, read_points, write_points
 from minigen.densities import Gaussian, GaussianMixture, ring
 from minigen.ema import EMA
@@ -567,25 +568,6 @@ lesson.step("""
       5. The network says v: at large t nearly all of x_t is noise, and what matters is the small
          rest. ε = √ᾱ v + √(1 - ᾱ) x_t writes the large part down; the network adds the rest.
 """)
-
-
-def moons(n, rng):
-    angle, lower = rng.uniform(0, np.pi, n), rng.random(n) < 0.5
-    side = np.where(lower, -1.0, 1.0)
-    points = np.stack([side * (np.cos(angle) - 0.5), side * (np.sin(angle) - 0.25)], axis=1)
-    return points + 0.05 * rng.standard_normal((n, 2))
-
-
-def spiral(n, rng):
-    radius = np.sqrt(rng.random(n))
-    angle = 3 * np.pi * radius
-    points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    return 1.5 * points + 0.04 * rng.standard_normal((n, 2))
-
-
-def checkerboard(n, rng):
-    square = np.divmod(2 * rng.integers(0, 5, n), 3)  # numbers 0, 2, 4, 6 and 8 of three rows
-    return np.stack(square, axis=1) + rng.random((n, 2)) - 1.5
 
 
 SETS = {"moons": moons, "spiral": spiral, "checkerboard": checkerboard,
