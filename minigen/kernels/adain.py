@@ -22,6 +22,7 @@ import numpy as np
 
 from .conv import batches
 from .parallel import in_parallel
+from .planes import spread, sum_over
 
 IMAGE_BYTES = 2 << 20                               # images that one thread takes at a time
 
@@ -34,12 +35,12 @@ def adain(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, eps: float
     mean, rstd = np.empty((N, C), x.dtype), np.empty((N, C), x.dtype)
 
     def normalise(some: slice) -> None:
-        mean[some] = x[some].mean(axis=(2, 3))
-        centred = np.subtract(x[some], as_planes(mean[some]), out=y[some])
+        mean[some] = sum_over(x[some], (2, 3))[:, :, 0, 0] / (H * W)
+        centred = np.subtract(x[some], spread(mean[some], x), out=y[some])
         variance = sum_of_products(centred, centred) / (H * W)
         rstd[some] = 1 / np.sqrt(variance + eps)
-        centred *= as_planes(scale[some] * rstd[some])
-        centred += as_planes(shift[some])           # centred lies in y: y is ready
+        centred *= spread(scale[some] * rstd[some], x)
+        centred += spread(shift[some], x)           # centred lies in y: y is ready
 
     in_parallel(normalise, list(batches(N, C * H * W * x.itemsize, IMAGE_BYTES)))
     return y, mean, rstd
@@ -53,21 +54,16 @@ def adain_backward(g: np.ndarray, x: np.ndarray, scale: np.ndarray, mean: np.nda
     gscale, gshift = np.empty((N, C), x.dtype), np.empty((N, C), x.dtype)
 
     def differentiate(some: slice) -> None:
-        centred = x[some] - as_planes(mean[some])
+        centred = x[some] - spread(mean[some], x)
         gscale[some] = sum_of_products(g[some], centred) * rstd[some]
-        gshift[some] = g[some].sum(axis=(2, 3))
-        centred *= as_planes(rstd[some] * gscale[some] / (H * W))       # x̂·Σ(g·x̂)/M
-        centred += as_planes(gshift[some] / (H * W))
+        gshift[some] = sum_over(g[some], (2, 3))[:, :, 0, 0]
+        centred *= spread(rstd[some] * gscale[some] / (H * W), x)       # x̂·Σ(g·x̂)/M
+        centred += spread(gshift[some] / (H * W), x)
         np.subtract(g[some], centred, out=gx[some])
-        gx[some] *= as_planes(scale[some] * rstd[some])
+        gx[some] *= spread(scale[some] * rstd[some], x)
 
     in_parallel(differentiate, list(batches(N, C * H * W * x.itemsize, IMAGE_BYTES)))
     return gx, gscale, gshift
-
-
-def as_planes(statistic: np.ndarray) -> np.ndarray:
-    """View (N,C) as (N,C,1,1), which broadcasts over the pixels."""
-    return statistic[:, :, None, None]
 
 
 def sum_of_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 from ..autodiff.op import Op
 from ..autodiff.tensor import Tensor
 from ..backend import namespace
-from ..kernels.sums import sum_over
+from ..kernels.planes import sum_over
 
 
 class Reshape(Op):
