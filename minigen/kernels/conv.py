@@ -42,13 +42,12 @@ def conv2d(x: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair) -> np.ndar
     (N, C, H, W), (K, _, R, S) = x.shape, w.shape
     P = (H + 2 * padding[0] - R) // stride[0] + 1
     Q = (W + 2 * padding[1] - S) // stride[1] + 1
-    corner = -padding[0], -padding[1]
     wide = taps_across(S, C, x.itemsize)
     filters = np.zeros((R, wide, C, K), x.dtype)
     filters[:, :S] = w.transpose(2, 3, 1, 0)
     y = np.empty((N, P, Q, K), x.dtype)
     for some in batches(N, P * Q * R * S * C * x.itemsize):
-        windows = im2col(channels_last(x[some]), (R, wide), stride, corner, (P, Q))
+        windows = im2col(channels_last(x[some]), (R, wide), stride, padding, (P, Q))
         np.matmul(windows, filters.reshape(-1, K), out=y[some].reshape(-1, K))
     return channels_first(y)
 
@@ -66,11 +65,10 @@ def conv2d_weight_grad(x: np.ndarray, g: np.ndarray, stride: Pair, padding: Pair
         beyond = R - 1 - padding[0], S - 1 - padding[1]
         gw = conv2d_weight_grad(g, x, stride, beyond, kernel_hw)
         return np.ascontiguousarray(gw.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1])
-    corner = -padding[0], -padding[1]
     wide = taps_across(S, C, x.itemsize)
     gw = np.zeros((R * wide * C, K), x.dtype)
     for some in batches(N, P * Q * R * S * C * x.itemsize):
-        windows = im2col(channels_last(x[some]), (R, wide), stride, corner, (P, Q))
+        windows = im2col(channels_last(x[some]), (R, wide), stride, padding, (P, Q))
         gw += windows.T @ channels_last(g[some]).reshape(-1, K)
     return np.ascontiguousarray(gw.reshape(R, wide, C, K)[:, :S].transpose(3, 2, 0, 1))
 
@@ -138,12 +136,12 @@ def _cell_filters(w: np.ndarray, stride: Pair, taps: Pair) -> np.ndarray:
     return by_tap.transpose(3, 2, 4, 0, 5, 1).reshape(sh, T_h * T_w * K, sw * C)
 
 
-def im2col(x: np.ndarray, kernel_hw: Pair, stride: Pair, corner: Pair, grid: Pair) -> np.ndarray:
+def im2col(x: np.ndarray, kernel_hw: Pair, stride: Pair, padding: Pair, grid: Pair) -> np.ndarray:
     """x (n,H,W,C) -> (n·P·Q, R·S·C) for a grid of (P,Q) windows; pixels outside x count as 0.
 
-    Row (p, q) is the window whose top left pixel is corner + (p·sh, q·sw), in the order (r, s, c).
+    Row (p, q) is the window whose top left pixel is (p·sh - ph, q·sw - pw), its order (r, s, c).
     """
-    stretches = stretches_of(x, kernel_hw, stride, corner, grid)
+    stretches = stretches_of(x, kernel_hw, stride, (-padding[0], -padding[1]), grid)
     return as_numbers(stretches.copy(), x.dtype).reshape(-1, math.prod(kernel_hw) * x.shape[3])
 
 

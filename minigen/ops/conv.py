@@ -21,7 +21,6 @@ from .. import kernels
 from ..autodiff.op import Op
 from ..autodiff.tensor import Tensor
 from ..backend import Array
-from ..kernels.planes import spread
 from .shape import sum_to
 
 Pair = tuple[int, int]
@@ -118,7 +117,7 @@ def with_bias(y: Array, b: Array | None = None) -> Array:
     if b is not None:
         if b.shape != y.shape[1:2]:
             raise ValueError(f"b has shape {b.shape}, but there are {y.shape[1]} channels")
-        y += spread(b[None], y)
+        y += kernels.planes.spread(b[None], y)
     return y
 
 
