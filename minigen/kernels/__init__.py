@@ -1,16 +1,16 @@
 """Arrays in, arrays out: the operations whose speed is worth a file of their own.
 
 conv.py and adain.py are for NumPy; conv.cu and adain.cu, launched by cuda.py, are for CuPy; and
-reference.py says the same in a few lines for any library. All have the same functions. planes.py
-serves both libraries. Nothing here knows of tensors or of gradients' gradients.
+reference.py says the same in a few lines for any library. All have the same functions. blas.py and
+planes.py serve both libraries. Nothing here knows of tensors or of gradients' gradients.
 """
 
 from typing import Any
 
 from ..backend import Array, name_of
-from . import adain, conv, cuda, planes, reference
+from . import adain, blas, conv, cuda, planes, reference
 
-__all__ = ["adain_for", "conv_for", "planes"]
+__all__ = ["adain_for", "blas", "conv_for", "planes"]
 
 
 def conv_for(array: Array) -> Any:

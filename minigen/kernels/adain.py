@@ -42,7 +42,7 @@ def adain(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, eps: float
         centred *= spread(scale[some] * rstd[some], x)
         centred += spread(shift[some], x)           # centred lies in y: y is ready
 
-    in_parallel(normalise, list(batches(N, C * H * W * x.itemsize, IMAGE_BYTES)))
+    in_parallel(normalise, batches(N, C * H * W * x.itemsize, IMAGE_BYTES))
     return y, mean, rstd
 
 
@@ -62,7 +62,7 @@ def adain_backward(g: np.ndarray, x: np.ndarray, scale: np.ndarray, mean: np.nda
         np.subtract(g[some], centred, out=gx[some])
         gx[some] *= spread(scale[some] * rstd[some], x)
 
-    in_parallel(differentiate, list(batches(N, C * H * W * x.itemsize, IMAGE_BYTES)))
+    in_parallel(differentiate, batches(N, C * H * W * x.itemsize, IMAGE_BYTES))
     return gx, gscale, gshift
 
 

@@ -12,29 +12,30 @@ is a matrix product ("im2col"), which is what BLAS is best at:
         │ ...                │           └────────────────────┘
         └────────────────────┘
 
-What then costs time besides the product is copying, and three habits keep that cheap:
+What then costs time besides the product is copying, and four habits keep that cheap:
 
 1. Channels last.  Arrays have the shape (N, C, H, W), but the results lie in memory as
    (N, H, W, C), under a transposed view: S neighbouring pixels are then S·C neighbouring numbers.
    Any layout may come in; elementwise NumPy keeps the one it finds, so the next layer profits.
 2. Such a stretch of numbers is copied as one opaque element: see `stretches_of`.
 3. The windows are built for a few images at a time, so that BLAS finds them in the cache.
-
-There is no thread pool: BLAS has its own, and two pools fight over the cores.
+4. These groups of images are shared among the cores. (BLAS would share each product instead, and
+   all its threads but one would wait while windows are copied.)
 
 `conv_naive.py` says the same in loops.  Shapes are checked by the callers.
 """
 
 import math
-from typing import Iterator
 
 import numpy as np
+
+from .parallel import in_parallel
 
 Pair = tuple[int, int]                              # (height, width)
 
 # How many windows to build at a time.  Fewer stay in a faster cache, but each product also has
-# fixed costs (BLAS wakes its threads and repacks the filters), which weigh more below 3 MiB.
-WINDOW_BYTES = 3 << 20
+# fixed costs (BLAS repacks the filters), which weigh more below 1 MiB.
+WINDOW_BYTES = 2 << 20
 
 
 def conv2d(x: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair) -> np.ndarray:
@@ -46,9 +47,12 @@ def conv2d(x: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair) -> np.ndar
     filters = np.zeros((R, wide, C, K), x.dtype)
     filters[:, :S] = w.transpose(2, 3, 1, 0)
     y = np.empty((N, P, Q, K), x.dtype)
-    for some in batches(N, P * Q * R * S * C * x.itemsize):
+
+    def multiply(some: slice) -> None:
         windows = im2col(channels_last(x[some]), (R, wide), stride, padding, (P, Q))
         np.matmul(windows, filters.reshape(-1, K), out=y[some].reshape(-1, K))
+
+    in_parallel(multiply, batches(N, P * Q * R * S * C * x.itemsize))
     return channels_first(y)
 
 
@@ -66,11 +70,16 @@ def conv2d_weight_grad(x: np.ndarray, g: np.ndarray, stride: Pair, padding: Pair
         gw = conv2d_weight_grad(g, x, stride, beyond, kernel_hw)
         return np.ascontiguousarray(gw.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1])
     wide = taps_across(S, C, x.itemsize)
-    gw = np.zeros((R * wide * C, K), x.dtype)
-    for some in batches(N, P * Q * R * S * C * x.itemsize):
-        windows = im2col(channels_last(x[some]), (R, wide), stride, padding, (P, Q))
-        gw += windows.T @ channels_last(g[some]).reshape(-1, K)
-    return np.ascontiguousarray(gw.reshape(R, wide, C, K)[:, :S].transpose(3, 2, 0, 1))
+    groups = batches(N, P * Q * R * S * C * x.itemsize)
+    parts = np.empty((len(groups), R * wide * C, K), x.dtype)
+
+    def multiply(i: int) -> None:
+        windows = im2col(channels_last(x[groups[i]]), (R, wide), stride, padding, (P, Q))
+        np.matmul(windows.T, channels_last(g[groups[i]]).reshape(-1, K), out=parts[i])
+
+    in_parallel(multiply, range(len(groups)))
+    gw = parts.sum(axis=0).reshape(R, wide, C, K)[:, :S]
+    return np.ascontiguousarray(gw.transpose(3, 2, 0, 1))
 
 
 def conv2d_input_grad(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair,
@@ -105,7 +114,8 @@ def conv2d_input_grad(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair,
     filters = _cell_filters(w, stride, taps)
     gx = np.empty((N, H, W, C), g.dtype)
     pixels = as_elements(gx)
-    for some in batches(N, cells_h * cells_w * T_h * T_w * K * g.itemsize):
+
+    def multiply(some: slice) -> None:
         stretches = stretches_of(channels_last(g[some]), taps, (1, 1), corner, (cells_h, cells_w))
         windows = as_numbers(stretches.transpose(1, 0, 2, 3).copy(), g.dtype)  # by cell row
         n = windows.shape[1]
@@ -116,6 +126,8 @@ def conv2d_input_grad(g: np.ndarray, w: np.ndarray, stride: Pair, padding: Pair,
             cells = windows[m:m + count].reshape(-1, T_h * T_w * K) @ filters[a]
             rows = as_elements(cells.reshape(count, n, cells_w * sw, C))
             pixels[some, row::sh] = rows[:, :, left:left + W].transpose(1, 0, 2)
+
+    in_parallel(multiply, batches(N, cells_h * cells_w * T_h * T_w * K * g.itemsize))
     return channels_first(gx)
 
 
@@ -201,9 +213,14 @@ def channels_first(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, 3, 1, 2)
 
 
-def batches(count: int, bytes_each: int, bytes_together: int = WINDOW_BYTES) -> Iterator[slice]:
-    """Slices that cut `count` images into even groups of up to `bytes_together`, or of one."""
-    most = max(1, bytes_together // max(1, bytes_each))
-    groups = -(-count // most)
-    for i in range(groups):
-        yield slice(count * i // groups, count * (i + 1) // groups)
+def batches(count: int, bytes_each: int, bytes_together: int = WINDOW_BYTES) -> list[slice]:
+    """Slices that cut `count` images into even groups of up to `bytes_together`.
+
+    An even number of groups, for most machines have an even number of cores; one group where all
+    images are less than half of that, which is not worth waking a thread. (The groups do not depend
+    on the machine: sums over them are the same everywhere.)
+    """
+    total = count * bytes_each
+    groups = 1 if 2 * total < bytes_together else 2 * -(-total // (2 * bytes_together))
+    groups = min(groups, count)
+    return [slice(count * i // groups, count * (i + 1) // groups) for i in range(groups)]

@@ -105,6 +105,16 @@ def test_a_batch_too_large_for_one_piece_is_the_sum_of_its_images():
     np.testing.assert_array_equal(gw, sum(one[2] for one in alone))
 
 
+@given(st.integers(0, 300), st.integers(0, 5000), st.integers(1, 5000))
+def test_images_are_cut_into_even_groups_of_bounded_size(count, bytes_each, together):
+    groups = conv.batches(count, bytes_each, together)
+    assert [i for some in groups for i in range(some.start, some.stop)] == list(range(count))
+    sizes = [some.stop - some.start for some in groups]
+    assert max(sizes, default=0) - min(sizes, default=0) <= 1
+    assert all(size == 1 or size * bytes_each <= together + bytes_each for size in sizes)
+    assert len(groups) in (0, 1, count) or len(groups) % 2 == 0
+
+
 def test_pixels_that_no_window_touched_get_zero():
     g, w = np.ones((1, 1, 2, 2)), np.ones((1, 1, 1, 1))
     gx = conv.conv2d_input_grad(g, w, (3, 3), (0, 0), (6, 5))
