@@ -170,10 +170,8 @@ def two_slopes(x: Tensor, below: float) -> Tensor:
 
     A product with this is ten times as fast as `where`, whose branches no processor can predict.
     """
-    slopes = (x.data > 0).astype(x.dtype)
-    slopes *= 1.0 - below
-    slopes += below
-    return Tensor.wrap(slopes)
+    above = (x.data > 0).astype(x.dtype)
+    return Tensor.wrap(namespace(x.data).maximum(above, below))
 
 
 class Gelu(Op):
