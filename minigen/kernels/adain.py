@@ -13,12 +13,10 @@ The gradients of a loss with ∂L/∂y = g follow from ∂x̂ᵢ/∂xⱼ = rstd�
 
 Nothing is divided by scale or by the variance, so scale 0, constant planes and M = 1 are safe.
 
-Each formula takes several passes over x.  They run over a few planes at a time, which then stay
+Each formula takes several passes over x.  They run over a few images at a time, which then stay
 in the cache from pass to pass, and on all cores, for no plane needs another.  The results keep
 the memory layout of x.
 """
-
-from typing import Any
 
 import numpy as np
 
@@ -36,16 +34,15 @@ def adain(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, eps: float
     y = np.empty_like(x)
     mean, rstd = np.empty((N, C), x.dtype), np.empty((N, C), x.dtype)
 
-    def normalise(some: Any) -> None:
-        part = x[some]
-        mean[some] = sum_over(part, (2, 3))[:, :, 0, 0] / (H * W)
-        centred = np.subtract(part, spread(mean[some], part), out=y[some])
+    def normalise(some: slice) -> None:
+        mean[some] = sum_over(x[some], (2, 3))[:, :, 0, 0] / (H * W)
+        centred = np.subtract(x[some], spread(mean[some], x), out=y[some])
         variance = sum_of_products(centred, centred) / (H * W)
         rstd[some] = 1 / np.sqrt(variance + eps)
-        centred *= spread(scale[some] * rstd[some], part)
-        centred += spread(shift[some], part)           # centred lies in y: y is ready
+        centred *= spread(scale[some] * rstd[some], x)
+        centred += spread(shift[some], x)           # centred lies in y: y is ready
 
-    in_parallel(normalise, groups_of_planes(x))
+    in_parallel(normalise, batches(N, C * H * W * x.itemsize, IMAGE_BYTES))
     return y, mean, rstd
 
 
@@ -56,26 +53,17 @@ def adain_backward(g: np.ndarray, x: np.ndarray, scale: np.ndarray, mean: np.nda
     gx = np.empty_like(x)
     gscale, gshift = np.empty((N, C), x.dtype), np.empty((N, C), x.dtype)
 
-    def differentiate(some: Any) -> None:
-        part = x[some]
-        centred = part - spread(mean[some], part)
+    def differentiate(some: slice) -> None:
+        centred = x[some] - spread(mean[some], x)
         gscale[some] = sum_of_products(g[some], centred) * rstd[some]
         gshift[some] = sum_over(g[some], (2, 3))[:, :, 0, 0]
-        centred *= spread(rstd[some] * gscale[some] / (H * W), part)    # x̂·Σ(g·x̂)/M
-        centred += spread(gshift[some] / (H * W), part)
+        centred *= spread(rstd[some] * gscale[some] / (H * W), x)       # x̂·Σ(g·x̂)/M
+        centred += spread(gshift[some] / (H * W), x)
         np.subtract(g[some], centred, out=gx[some])
-        gx[some] *= spread(scale[some] * rstd[some], part)
+        gx[some] *= spread(scale[some] * rstd[some], x)
 
-    in_parallel(differentiate, groups_of_planes(x))
+    in_parallel(differentiate, batches(N, C * H * W * x.itemsize, IMAGE_BYTES))
     return gx, gscale, gshift
-
-
-def groups_of_planes(x: np.ndarray) -> list[Any]:
-    """Some images at a time; of a single one, such as a batch norm's, some channels at a time."""
-    N, C, H, W = x.shape
-    if N > 1:
-        return batches(N, C * H * W * x.itemsize, IMAGE_BYTES)
-    return [np.s_[:, some] for some in batches(C, H * W * x.itemsize, IMAGE_BYTES)]
 
 
 def sum_of_products(a: np.ndarray, b: np.ndarray) -> np.ndarray:
