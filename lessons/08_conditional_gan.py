@@ -591,9 +591,9 @@ def agreement(g, z, y):
     return (verdicts(drawn) == y).mean(), drawn
 
 
-def train_players(g, d, steps, rate, batch=32, looks=12):
+def train_players(g, d, steps, rate, decay, batch=32, looks=12):
     """Train. Returns the averaged G, the losses, and (step, agreement, variety) `looks` times."""
-    average = EMA(g, DECAY)
+    average = EMA(g, decay)
     of_g = optim.Adam(g.parameters(), betas=(0.5, 0.999))
     of_d = optim.Adam(d.parameters(), lr=2 * rate, betas=(0.5, 0.999))
     batches = Batches((signed, images.train_labels), batch, rng)
@@ -626,7 +626,7 @@ def noise(n):
 
 
 g_net, d_net = players(CHANNELS, SIDE, K)
-g_average, history, seen = train_players(g_net, d_net, STEPS, RATE)
+g_average, history, seen = train_players(g_net, d_net, STEPS, RATE, DECAY)
 wanted = np.arange(2000) % K
 z = noise(len(wanted))
 found, drawn = agreement(g_average, z, wanted)
