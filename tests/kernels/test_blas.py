@@ -12,10 +12,10 @@ SHAPES = [((3, 4), (4, 5)), ((4,), (4, 5)), ((3, 4), (4,)), ((4,), (4,)), ((2, 3
 
 
 @pytest.fixture
-def one_or_more():
-    """The number of threads before the test; after it there must be as many."""
+def threads_come_back():
+    """After the test BLAS must have as many threads as before."""
     before = blas.threads()
-    yield before
+    yield
     assert blas.threads() == before
 
 
@@ -25,7 +25,7 @@ def another_blas(monkeypatch):
 
 
 @pytest.mark.parametrize("a, b", SHAPES)
-def test_a_product_is_numpys(a, b, one_or_more):
+def test_a_product_is_numpys(a, b, threads_come_back):
     rng = np.random.default_rng(0)
     a, b = rng.integers(-9, 10, a).astype(float), rng.integers(-9, 10, b).astype(float)
     np.testing.assert_array_equal(blas.product(a, b), a @ b)
@@ -36,14 +36,14 @@ def test_a_scalar_is_refused():
         blas.product(np.ones(3), 2.0)
 
 
-def test_within_there_is_one_thread_and_an_error_gives_the_others_back(one_or_more):
+def test_within_there_is_one_thread_and_an_error_gives_the_others_back(threads_come_back):
     with pytest.raises(ZeroDivisionError):
         with blas.one_thread():
             assert blas.threads() == 1
             raise ZeroDivisionError
 
 
-def test_small_products_are_computed_on_one_core_and_large_ones_are_not(one_or_more, monkeypatch):
+def test_small_products_take_one_core_and_large_ones_all(threads_come_back, monkeypatch):
     seen = []
     monkeypatch.setattr(blas, "switch", lambda: (lambda: 7, seen.append))
     small, large = np.ones((50, 50), np.float32), np.ones((128, 128), np.float32)
@@ -65,7 +65,7 @@ def test_our_threads_are_no_more_than_blas_has(another_blas):
     assert names == [0, 1, 2, 3, 4]  # in order: by one thread
 
 
-def test_our_threads_compute_their_products_themselves(one_or_more):
+def test_our_threads_compute_their_products_themselves(threads_come_back):
     seen = []
     in_parallel(lambda group: seen.append(blas.threads()), range(4))
     assert seen == [1] * 4
